@@ -1,0 +1,39 @@
+import { raise } from './exceptions.ts';
+import { query } from './store.ts';
+
+/**
+ * Whether the business gets on is watched apart from the events: what should happen next has a durable due time, and a
+ * flow that drops it yields the exception `NOT_PROGRESSING`, which names the missing step.
+ */
+export function* expectStep(key: string, step: string, dueAt: number, orderId?: string) {
+  yield* query(`INSERT INTO deadline (key, order_id, step, due_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`, key, orderId, step, dueAt);
+}
+
+/** The step came. An exception that missed it is settled. */
+export function* stepCame(key: string, at: number) {
+  const rows = yield* query<{ missed: number }>(`DELETE FROM deadline WHERE key = ? RETURNING missed`, key);
+  if (rows[0]?.missed) {
+    yield* query(
+      `UPDATE exception SET state = 'settled', settled_at = ?, settled_by = 'dropline', settlement = 'The step came after all.' WHERE code = 'NOT_PROGRESSING' AND subject = ? AND state = 'open'`,
+      at,
+      key,
+    );
+  }
+}
+
+/** Raises an exception for every deadline that has passed. */
+export function* raiseMissed(now: number) {
+  const rows = yield* query<{ key: string; order_id: string | null; step: string }>(
+    `UPDATE deadline SET missed = 1 WHERE missed = 0 AND due_at <= ? RETURNING key, order_id, step`,
+    now,
+  );
+  for (const row of rows) {
+    yield* raise(now, {
+      subject: row.key,
+      code: 'NOT_PROGRESSING',
+      message: `${row.step} Check that the flow has a node for this step, that it is wired, and that its partner answers.`,
+      orderId: row.order_id ?? undefined,
+    });
+  }
+  return rows.length;
+}

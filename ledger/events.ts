@@ -1,0 +1,119 @@
+import type { InboundFact } from '../partners/adapter.ts';
+import type { Core } from './core.ts';
+import { contentHash } from './effects.ts';
+import { query, queryOne, type Transaction } from './store.ts';
+
+/**
+ * An inbound fact on its way through: `stored` (not judged yet), `waiting` (for something that must come first), `open` (the
+ * flow is at it), `closed`, `unusable` (an exception says why), `quarantined` (it failed too often).
+ */
+export type EventState = 'stored' | 'waiting' | 'open' | 'closed' | 'unusable' | 'quarantined';
+
+/** A message for the flow: which outcome it is, and the document. Fixed when the event is judged, so a replay sends the same. */
+export interface Emit {
+  outcome: string;
+  payload: { type: string; [field: string]: unknown };
+  orderId?: string;
+}
+
+export interface LedgerEvent {
+  id: string;
+  partner: string;
+  kind: string;
+  orderId: string | null;
+  body: unknown;
+  state: EventState;
+  emits: Emit[] | null;
+  attempts: number;
+  /** How often it was emitted before. */
+  emitted: number;
+  storedAt: number;
+}
+
+export interface EventRow {
+  id: number;
+  partner: string;
+  kind: string;
+  order_id: string | null;
+  body: string;
+  state: EventState;
+  emits: string | null;
+  attempts: number;
+  emitted: number;
+  stored_at: number;
+}
+
+/**
+ * Commits facts before their sender is answered. A repeat of the same fact changes nothing; the same business key with
+ * another content is kept beside the first and judged on its own.
+ * @param raw the body as it came in, kept for the record
+ */
+export async function storeFacts(core: Core, partner: string, facts: InboundFact<string>[], raw: string | undefined): Promise<{ stored: number; repeated: number }> {
+  return core.transact('store', function* () {
+    let stored = 0;
+    for (const fact of facts) {
+      if (yield* insertEvent(core, { partner, kind: fact.kind, dedupeKey: fact.dedupeKey, body: fact.body, raw })) stored += 1;
+    }
+    return { stored, repeated: facts.length - stored };
+  });
+}
+
+/** Inserts an event; `undefined` when it is a repeat. */
+export function* insertEvent(
+  core: Core,
+  event: { partner: string; kind: string; dedupeKey: string; body: unknown; raw?: string | undefined; orderId?: string },
+): Transaction<string | undefined> {
+  const hash = contentHash(event.body);
+  const known = yield* queryOne<{ content_hash: string }>(
+    `SELECT content_hash FROM event WHERE partner = ? AND dedupe_key = ?`,
+    event.partner,
+    event.dedupeKey,
+  );
+  if (known?.content_hash === hash) return undefined;
+  const key = known ? `${event.dedupeKey}#${hash.slice(0, 12)}` : event.dedupeKey;
+  const now = core.now();
+  const row = yield* queryOne<{ id: number }>(
+    `INSERT INTO event (partner, kind, dedupe_key, content_hash, order_id, body, raw, state, stored_at, due_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, 'stored', ?, ?) ON CONFLICT (partner, dedupe_key) DO NOTHING RETURNING id`,
+    event.partner,
+    event.kind,
+    key,
+    hash,
+    event.orderId,
+    JSON.stringify(event.body),
+    event.raw,
+    now,
+    now,
+  );
+  return row ? String(row.id) : undefined;
+}
+
+export function* getEvent(id: string) {
+  const row = yield* queryOne<EventRow>(`SELECT * FROM event WHERE id = ?`, Number(id));
+  return row ? asEvent(row) : undefined;
+}
+
+/** Has an event judged (again) or run through the flow again, at once. */
+export function* rerunEvent(id: string, state: 'stored' | 'open', now: number) {
+  yield* query(`UPDATE event SET state = ?, due_at = ?, attempts = 0, closed_at = NULL WHERE id = ?`, state, now, Number(id));
+}
+
+/** Events that wait for something to come first are judged at once, because it may have come. */
+export function* hurryWaiting(orderId: string, now: number) {
+  yield* query(`UPDATE event SET due_at = ? WHERE state = 'waiting' AND (order_id = ? OR order_id IS NULL)`, now, orderId);
+}
+
+export function asEvent(row: EventRow): LedgerEvent {
+  return {
+    id: String(row.id),
+    partner: row.partner,
+    kind: row.kind,
+    orderId: row.order_id,
+    body: JSON.parse(row.body) as unknown,
+    state: row.state,
+    emits: row.emits ? (JSON.parse(row.emits) as Emit[]) : null,
+    attempts: Number(row.attempts),
+    emitted: Number(row.emitted),
+    storedAt: Number(row.stored_at),
+  };
+}

@@ -1,0 +1,398 @@
+import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
+import { describeMoney, sum, type Money } from '../orders/money.ts';
+import {
+  endToEndId,
+  forwardPaymentState,
+  paymentId,
+  runContentHash,
+  type Beneficiary,
+  type Payables,
+  type Payment,
+  type PaymentRun,
+  type PaymentStatus,
+} from '../orders/payment.ts';
+import type { ErpPayable } from '../partners/erp/port.ts';
+import type { Core } from './core.ts';
+import { expectStep, stepCame } from './deadlines.ts';
+import type { Judgement } from './dispatcher.ts';
+import { documentState, getDocument, putDocument, setDocumentState } from './documents.ts';
+import { insertEvent, type Emit, type LedgerEvent } from './events.ts';
+import { raise, settle } from './exceptions.ts';
+import { note } from './history.ts';
+import type { LedgerPartner } from './partners.ts';
+import { query, queryOne, type Transaction } from './store.ts';
+
+/** A person or a schedule asks what is due: an event, so that a crash in the middle forgets nothing. */
+export function askPayables(core: Core, erp: string, question: string): Promise<string | undefined> {
+  return core.transact('ask payables', () => insertEvent(core, { partner: erp, kind: 'payables-asked', dedupeKey: `payables:${question}`, body: { question } }));
+}
+
+export function judgePayables(event: LedgerEvent): Judgement {
+  return { verdict: 'emit', emits: [{ outcome: 'asked', payload: { type: 'payables-question', id: `${event.partner}-${event.id}` } }] };
+}
+
+/**
+ * Reserves what the ERP says is due: a bill that the ledger has matched and entered, with the amount that was billed, and
+ * that no live payment has yet. Bills that people entered in the ERP by hand are not ours to pay.
+ */
+export function* reservePayables(core: Core, eventId: string, id: string, erp: string, due: readonly ErpPayable[]): Transaction<Payables> {
+  const now = core.now();
+  const bills: Payables['bills'] = [];
+  for (const payable of due) {
+    const bill = yield* findBill(erp, payable);
+    if (!bill) continue;
+    if (bill.total.minor !== payable.open.minor || bill.total.currency !== payable.open.currency) {
+      yield* raise(now, {
+        subject: `bill ${bill.id}`,
+        code: 'OPEN_AMOUNT_DIFFERS',
+        message: `The ERP says that ${describeMoney(payable.open)} of bill ${bill.number} of ${bill.supplier} are open, but ${describeMoney(bill.total)} were billed. Pay it by hand or correct the ERP.`,
+        orderId: bill.orderId,
+        eventId,
+      });
+      continue;
+    }
+    const payment = paymentId(bill);
+    const reserved = yield* queryOne(
+      `INSERT INTO reservation (bill, payment, event_id, live, reserved_at) VALUES (?, ?, ?, 1, ?) ON CONFLICT (bill) WHERE live = 1 DO NOTHING RETURNING bill`,
+      bill.id,
+      payment,
+      Number(eventId),
+      now,
+    );
+    if (!reserved) continue;
+    bills.push({
+      bill: bill.id,
+      supplier: bill.supplier,
+      number: bill.number,
+      orderId: bill.orderId,
+      purchaseOrder: bill.purchaseOrder,
+      amount: bill.total,
+      dueAt: payable.dueAt,
+      erpBillId: payable.erpBillId,
+    });
+    yield* note(now, { orderId: bill.orderId, eventId, what: 'payment reserved', subject: bill.id });
+  }
+  return { type: 'payables', id, erp, bills };
+}
+
+function* findBill(erp: string, payable: ErpPayable) {
+  const rows = yield* query<{ id: string }>(
+    `SELECT id FROM document WHERE kind = 'bill' AND state = 'entered' AND (CAST(? AS TEXT) IS NULL OR order_id = (SELECT order_id FROM document WHERE kind = 'purchase-order' AND id = ?))`,
+    payable.purchaseOrder,
+    payable.purchaseOrder,
+  );
+  for (const row of rows) {
+    const bill = yield* getDocument('bill', row.id);
+    if (bill?.erp?.partner === erp && bill.erp.id === payable.erpBillId) return bill;
+  }
+  return undefined;
+}
+
+/**
+ * Makes the payment run for reserved bills, to the beneficiaries that are in force now. Bills that cannot be paid are given
+ * back with an exception. A second bank account that is wired to the same bills gets the first one's run.
+ */
+export function* createRun(
+  core: Core,
+  eventId: string,
+  payables: Payables,
+  account: { reference: string; approvalsNeeded: number; limit: Money | undefined },
+): Transaction<{ run: PaymentRun | null }> {
+  const now = core.now();
+  const at = new Date(now).toISOString();
+  const runId = `run-${payables.id}`.replace(/[^A-Za-z0-9-]/g, '').slice(0, 30);
+  const payments: Payment[] = [];
+  const currency = payables.bills[0]?.amount.currency ?? 'EUR';
+  for (const payable of payables.bills) {
+    const id = paymentId({ supplier: payable.supplier, number: payable.number });
+    const beneficiary = yield* activeBeneficiary(payable.supplier, now);
+    if (!beneficiary || payable.amount.currency !== currency) {
+      yield* release(id, eventId);
+      yield* raise(now, {
+        subject: id,
+        code: beneficiary ? 'CURRENCY_MISMATCH' : 'BENEFICIARY_MISSING',
+        message: beneficiary
+          ? `Bill ${payable.number} is in ${payable.amount.currency}, the others of this run in ${currency}. It waits for a run of its own.`
+          : `There is no approved bank account for ${payable.supplier}. Enter it and have it approved; the bill is then taken into the next run.`,
+        orderId: payable.orderId,
+        eventId,
+      });
+      continue;
+    }
+    yield* settle(now, { subject: id, code: 'BENEFICIARY_MISSING' }, 'dropline', 'The account is known now.');
+    const earlier = yield* queryOne<{ n: number }>(`SELECT COUNT(*) AS n FROM reservation WHERE payment = ? AND live = 0 AND event_id < ?`, id, Number(eventId));
+    payments.push({
+      type: 'payment',
+      id,
+      endToEndId: endToEndId(id, Number(earlier?.n ?? 0) + 1),
+      run: runId,
+      bill: payable.bill,
+      billNumber: payable.number,
+      supplier: payable.supplier,
+      erp: payables.erp,
+      erpBillId: payable.erpBillId,
+      orderId: payable.orderId,
+      amount: payable.amount,
+      beneficiary,
+      state: 'reserved',
+    });
+  }
+  if (payments.length === 0) return { run: null };
+  const total = sum(payments.map((payment) => payment.amount), currency);
+  const run: PaymentRun = {
+    type: 'payment-run',
+    id: runId,
+    account: account.reference,
+    createdAt: at,
+    createdBy: 'dropline',
+    currency,
+    total,
+    payments,
+    contentHash: '',
+    state: 'waiting-for-approval',
+    approvalsNeeded: account.approvalsNeeded,
+    approvals: [],
+  };
+  run.contentHash = runContentHash(run);
+  if (account.limit && total.minor > account.limit.minor) {
+    yield* refuseRun(core, run, eventId, `It comes to ${describeMoney(total)}; the limit of a run is ${describeMoney(account.limit)}.`);
+    return { run: { ...run, state: 'refused' } };
+  }
+  yield* putDocument(run, now);
+  for (const payment of payments) yield* putPayment(payment, now);
+  yield* expectStep(`pay ${run.id}`, `Payment run ${run.id} has not been approved and sent to the bank.`, now + 3 * 86_400_000);
+  return { run };
+}
+
+/** A run that will not be paid: its bills are free for another one. */
+export function* refuseRun(core: Core, run: PaymentRun, eventId: string, reason: string): Transaction<PaymentRun> {
+  const now = core.now();
+  const refused: PaymentRun = { ...run, state: 'refused' };
+  yield* putDocument(refused, now);
+  for (const payment of run.payments) yield* release(payment.id);
+  yield* stepCame(`pay ${run.id}`, now);
+  yield* raise(now, { subject: `run ${run.id}`, code: 'RUN_REFUSED', message: `Payment run ${run.id} was refused. ${reason}`, eventId });
+  return refused;
+}
+
+/** The bank has the run: from here on only the bank's word counts. */
+export function* markRunSent(core: Core, run: PaymentRun): Transaction<void> {
+  const now = core.now();
+  yield* putDocument({ ...run, state: 'sent', sentAt: new Date(now).toISOString() }, now);
+  for (const payment of run.payments) {
+    const known = (yield* getPayment(payment.endToEndId)) ?? payment;
+    yield* putPayment({ ...known, state: forwardPaymentState(known.state, 'sent') }, now);
+    yield* note(now, { orderId: payment.orderId, what: 'payment sent to the bank', subject: payment.id, detail: { run: run.id, amount: payment.amount.minor, currency: payment.amount.currency } });
+  }
+  yield* stepCame(`pay ${run.id}`, now);
+}
+
+/** A person's decision about a run, as an event of its own: waiting for people blocks nothing. */
+export interface RunDecision {
+  run: string;
+  decision: 'approved' | 'refused';
+  by: string;
+  /** What the person saw. */
+  contentHash: string;
+  reason?: string;
+}
+
+/** @throws BusinessRefusal `RUN_UNKNOWN`, `RUN_NOT_WAITING`, `RUN_CHANGED`, `APPROVER_IS_CREATOR` */
+export function decideRun(core: Core, decision: RunDecision): Promise<{ run: PaymentRun }> {
+  return core.transact('decide run', function* (): Transaction<{ run: PaymentRun }> {
+    const run = yield* getDocument('payment-run', decision.run);
+    if (!run) throw new BusinessRefusal('RUN_UNKNOWN', `There is no payment run ${decision.run}.`);
+    if (run.state !== 'waiting-for-approval') throw new BusinessRefusal('RUN_NOT_WAITING', `Payment run ${run.id} is not waiting for approval any more: it is ${run.state}.`);
+    if (run.contentHash !== decision.contentHash || runContentHash(run) !== run.contentHash) {
+      throw new BusinessRefusal('RUN_CHANGED', `Payment run ${run.id} is not what was looked at. Load it again and compare.`);
+    }
+    if (decision.by === run.createdBy || run.approvals.some((approval) => approval.by === decision.by)) {
+      throw new BusinessRefusal('APPROVER_IS_CREATOR', `${decision.by} has made or approved payment run ${run.id} already. Another person must approve it.`);
+    }
+    yield* insertEvent(core, { partner: run.account, kind: 'run-decision', dedupeKey: `${decision.decision}:${run.id}:${decision.by}`, body: decision });
+    return { run };
+  });
+}
+
+export function* judgeRunDecision(core: Core, event: LedgerEvent): Transaction<Judgement> {
+  const decision = event.body as RunDecision;
+  const run = yield* getDocument('payment-run', decision.run);
+  if (!run || run.state !== 'waiting-for-approval' || run.contentHash !== decision.contentHash) {
+    return { verdict: 'close', note: 'the run is not waiting any more' };
+  }
+  const now = core.now();
+  const at = new Date(now).toISOString();
+  if (decision.decision === 'refused') {
+    const refused = yield* refuseRun(core, run, event.id, `By ${decision.by}: ${decision.reason ?? 'no reason given'}`);
+    return { verdict: 'emit', emits: [{ outcome: 'refused', payload: { ...refused } }] };
+  }
+  const approvals = [...run.approvals, { by: decision.by, at }];
+  if (approvals.length < run.approvalsNeeded) {
+    yield* putDocument({ ...run, approvals }, now);
+    return { verdict: 'close', note: 'another approval is needed' };
+  }
+  const approved: PaymentRun = { ...run, approvals, state: 'approved' };
+  yield* putDocument(approved, now);
+  for (const payment of run.payments) {
+    yield* note(now, { orderId: payment.orderId, eventId: event.id, what: 'payment approved', subject: payment.id, detail: { run: run.id } });
+  }
+  return { verdict: 'emit', emits: [{ outcome: 'approved', payload: { ...approved } }] };
+}
+
+/** What the bank reports: each payment moves forward only, and only news is told to the flow. */
+export function* judgeStatus(core: Core, event: LedgerEvent, bank: LedgerPartner): Transaction<Judgement> {
+  if (!bank.readStatus) throw new ConfigurationMistake('PARTNER_OF_OTHER_KIND', `"${bank.reference}" is not configured as a bank account.`);
+  const report = bank.readStatus(event.body);
+  const run = yield* getDocument('payment-run', report.run);
+  if (!run || run.account !== bank.reference) {
+    throw new BusinessRefusal('RUN_UNKNOWN', `${bank.reference} reports on ${report.run || 'a file without a number'}, which is no payment run of this account. Look at the bank's report.`);
+  }
+  const emits: Emit[] = [];
+  for (const payment of run.payments) {
+    const status = report.payments.find((candidate) => candidate.endToEndId === payment.endToEndId) ?? (report.all ? { ...report.all, endToEndId: payment.endToEndId } : undefined);
+    if (status) emits.push(...(yield* applyStatus(core, event, payment, status)));
+  }
+  return emits.length > 0 ? { verdict: 'emit', emits } : { verdict: 'close', note: 'nothing final in it' };
+}
+
+function* applyStatus(core: Core, event: LedgerEvent, planned: Payment, status: PaymentStatus): Transaction<Emit[]> {
+  const now = core.now();
+  const known = (yield* getPayment(planned.endToEndId)) ?? planned;
+  const state = forwardPaymentState(known.state, status.state);
+  if (state === known.state) return [];
+  const payment: Payment = {
+    ...known,
+    state,
+    ...(status.reason === undefined ? {} : { reason: status.reason }),
+    ...(state === 'paid' ? { settledAt: status.at } : {}),
+  };
+  yield* putPayment(payment, now);
+  yield* note(now, { orderId: payment.orderId, eventId: event.id, what: `payment ${state}`, subject: payment.id, detail: { code: status.code, ...(status.reason ? { reason: status.reason } : {}) } });
+  switch (state) {
+    case 'paid':
+      return [{ outcome: 'paid', payload: { ...payment }, orderId: payment.orderId }];
+    case 'rejected':
+    case 'returned':
+      yield* release(payment.id);
+      yield* raise(now, {
+        subject: payment.endToEndId,
+        code: 'PAYMENT_REJECTED',
+        message: `The bank ${state} the payment of ${describeMoney(payment.amount)} to ${payment.supplier} for bill ${payment.billNumber} (${status.code}${status.reason ? `: ${status.reason}` : ''}). Correct the account; the bill is taken into the next run.`,
+        orderId: payment.orderId,
+        eventId: event.id,
+      });
+      return [{ outcome: 'rejected', payload: { ...payment }, orderId: payment.orderId }];
+    case 'unclear':
+      yield* raise(now, {
+        subject: payment.endToEndId,
+        code: 'PAYMENT_UNCLEAR',
+        message: `The bank says "${status.code}" of the payment to ${payment.supplier} for bill ${payment.billNumber}. Ask the bank; it is not sent again.`,
+        orderId: payment.orderId,
+        eventId: event.id,
+      });
+      return [];
+    default:
+      return [];
+  }
+}
+
+/** The ERP knows that a bill is paid. */
+export function* markBillPaid(core: Core, billId: string): Transaction<void> {
+  yield* setDocumentState('bill', billId, 'paid', core.now());
+}
+
+function* release(payment: string, eventId?: string): Transaction<void> {
+  yield* query(`UPDATE reservation SET live = 0 WHERE payment = ? AND live = 1 AND (CAST(? AS BIGINT) IS NULL OR event_id = ?)`, payment, eventId === undefined ? null : Number(eventId), eventId === undefined ? null : Number(eventId));
+}
+
+/** Payments are kept by their end-to-end id: a payment that is made anew after a rejection is another one for the bank. */
+function* putPayment(payment: Payment, at: number): Transaction<void> {
+  yield* query(
+    `INSERT INTO document (kind, id, order_id, partner, state, body, updated_at) VALUES ('payment', ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state, body = excluded.body, updated_at = excluded.updated_at`,
+    payment.endToEndId,
+    payment.orderId,
+    payment.supplier,
+    payment.state,
+    JSON.stringify(payment),
+    at,
+  );
+}
+
+export function* getPayment(endToEnd: string): Transaction<Payment | undefined> {
+  return yield* getDocument('payment', endToEnd);
+}
+
+// Beneficiaries: versions, never changed and never deleted; a second person makes one usable, after a waiting time.
+
+export function* activeBeneficiary(supplier: string, now: number): Transaction<Beneficiary | undefined> {
+  const row = yield* queryOne<{ body: string }>(
+    `SELECT body FROM beneficiary WHERE supplier = ? AND state = 'approved' AND usable_from <= ? ORDER BY version DESC LIMIT 1`,
+    supplier,
+    now,
+  );
+  return row ? (JSON.parse(row.body) as Beneficiary) : undefined;
+}
+
+export interface BeneficiaryVersion extends Beneficiary {
+  state: 'proposed' | 'approved';
+  proposedBy: string;
+  approvedBy: string | null;
+  /** Milliseconds since 1970. */
+  usableFrom: number | null;
+}
+
+export function* beneficiaries(supplier: string): Transaction<BeneficiaryVersion[]> {
+  const rows = yield* query<{ body: string; state: string; proposed_by: string; approved_by: string | null; usable_from: number | null }>(
+    `SELECT body, state, proposed_by, approved_by, usable_from FROM beneficiary WHERE supplier = ? ORDER BY version`,
+    supplier,
+  );
+  return rows.map((row) => ({
+    ...(JSON.parse(row.body) as Beneficiary),
+    state: row.state as 'proposed' | 'approved',
+    proposedBy: row.proposed_by,
+    approvedBy: row.approved_by,
+    usableFrom: row.usable_from,
+  }));
+}
+
+export function proposeBeneficiary(core: Core, details: Omit<Beneficiary, 'version'>, by: string): Promise<BeneficiaryVersion> {
+  return core.transact('propose beneficiary', function* (): Transaction<BeneficiaryVersion> {
+    const row = yield* queryOne<{ version: number | null }>(`SELECT MAX(version) AS version FROM beneficiary WHERE supplier = ?`, details.supplier);
+    const beneficiary: Beneficiary = { ...details, version: Number(row?.version ?? 0) + 1 };
+    const now = core.now();
+    yield* query(
+      `INSERT INTO beneficiary (supplier, version, state, body, proposed_by, proposed_at) VALUES (?, ?, 'proposed', ?, ?, ?)`,
+      beneficiary.supplier,
+      beneficiary.version,
+      JSON.stringify(beneficiary),
+      by,
+      now,
+    );
+    yield* note(now, { what: 'bank account proposed', subject: beneficiary.supplier, detail: { version: beneficiary.version, by } });
+    return { ...beneficiary, state: 'proposed', proposedBy: by, approvedBy: null, usableFrom: null };
+  });
+}
+
+/**
+ * @param rules `waitingTime` milliseconds between the approval of a change and its first use; `fourEyes` false only for development
+ * @throws BusinessRefusal `BENEFICIARY_UNKNOWN`, `APPROVER_IS_CREATOR`
+ */
+export function approveBeneficiary(core: Core, supplier: string, version: number, by: string, rules: { waitingTime: number; fourEyes: boolean }): Promise<BeneficiaryVersion> {
+  return core.transact('approve beneficiary', function* (): Transaction<BeneficiaryVersion> {
+    const known = (yield* beneficiaries(supplier)).find((candidate) => candidate.version === version);
+    if (!known || known.state !== 'proposed') throw new BusinessRefusal('BENEFICIARY_UNKNOWN', `There is no proposed account ${version} of ${supplier}.`);
+    if (rules.fourEyes && known.proposedBy === by) {
+      throw new BusinessRefusal('APPROVER_IS_CREATOR', `${by} entered this account. Another person must approve it.`);
+    }
+    const now = core.now();
+    const usableFrom = now + rules.waitingTime;
+    yield* query(`UPDATE beneficiary SET state = 'approved', approved_by = ?, usable_from = ? WHERE supplier = ? AND version = ?`, by, usableFrom, supplier, version);
+    yield* note(now, { what: 'bank account approved', subject: supplier, detail: { version, by } });
+    return { ...known, state: 'approved', approvedBy: by, usableFrom };
+  });
+}
+
+export function* billState(billId: string): Transaction<string | undefined> {
+  return yield* documentState('bill', billId);
+}

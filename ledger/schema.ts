@@ -1,0 +1,102 @@
+import { ConfigurationMistake } from '../orders/errors.ts';
+import { query, queryOne, type Store } from './store.ts';
+
+/** What differs between databases. `id`: a primary key that counts up by itself. */
+export interface Dialect {
+  id: string;
+}
+
+/**
+ * The numbered changes of the schema, oldest first. A released one is never edited: a new one follows. Times named `..._at`
+ * are milliseconds since 1970 where the engine computes with them, and ISO 8601 in JSON bodies.
+ */
+const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
+  (dialect) => [
+    // Our short names of partners, bound to what they stand for.
+    `CREATE TABLE partner (reference TEXT PRIMARY KEY, role TEXT NOT NULL, product TEXT NOT NULL, base_url TEXT NOT NULL, bound_at BIGINT NOT NULL)`,
+
+    // Inbound facts, stored before anyone is answered. `due_at` NULL: in work; `emits`: what the flow is told, fixed when judged.
+    `CREATE TABLE event (
+      id ${dialect.id}, partner TEXT NOT NULL, kind TEXT NOT NULL, dedupe_key TEXT NOT NULL, content_hash TEXT NOT NULL,
+      order_id TEXT, body TEXT NOT NULL, raw TEXT, state TEXT NOT NULL, outcome TEXT, emits TEXT, note TEXT,
+      attempts INTEGER NOT NULL DEFAULT 0, emitted INTEGER NOT NULL DEFAULT 0, owner TEXT,
+      stored_at BIGINT NOT NULL, due_at BIGINT, closed_at BIGINT, UNIQUE (partner, dedupe_key))`,
+    `CREATE INDEX event_due ON event (state, due_at, id)`,
+    `CREATE INDEX event_order ON event (order_id)`,
+
+    // Outbound calls that change something, and decisions of the ledger itself; known by a business key.
+    `CREATE TABLE effect (
+      key TEXT PRIMARY KEY, event_id BIGINT NOT NULL, order_id TEXT, partner TEXT, kind TEXT NOT NULL, document TEXT NOT NULL, step TEXT,
+      state TEXT NOT NULL, attempt INTEGER NOT NULL, content_hash TEXT NOT NULL, summary TEXT, result TEXT, error_code TEXT, error TEXT,
+      first_started_at BIGINT NOT NULL, started_at BIGINT NOT NULL, due_at BIGINT, finished_at BIGINT)`,
+    `CREATE INDEX effect_event ON effect (event_id)`,
+    `CREATE INDEX effect_order ON effect (order_id)`,
+
+    `CREATE TABLE document (
+      kind TEXT NOT NULL, id TEXT NOT NULL, order_id TEXT, partner TEXT, state TEXT NOT NULL, body TEXT NOT NULL, updated_at BIGINT NOT NULL,
+      PRIMARY KEY (kind, id))`,
+    `CREATE INDEX document_order ON document (order_id, kind)`,
+    `CREATE INDEX document_state ON document (kind, state, updated_at)`,
+
+    // What suppliers' shelves still owe to our purchase orders, and since when a stock figure is known.
+    `CREATE TABLE allocated (
+      purchase_order TEXT NOT NULL, line TEXT NOT NULL, supplier TEXT NOT NULL, sku TEXT NOT NULL, quantity TEXT NOT NULL,
+      shipped INTEGER NOT NULL DEFAULT 0, allocated_at BIGINT NOT NULL, PRIMARY KEY (purchase_order, line))`,
+    `CREATE INDEX allocated_offer ON allocated (supplier, sku)`,
+    `CREATE TABLE stock_figure (supplier TEXT NOT NULL, sku TEXT NOT NULL, stock TEXT NOT NULL, known_since BIGINT NOT NULL, PRIMARY KEY (supplier, sku))`,
+    `CREATE TABLE offer (supplier TEXT NOT NULL, sku TEXT NOT NULL, body TEXT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (supplier, sku))`,
+
+    // Where suppliers' money goes: a row a version, never changed, never deleted.
+    `CREATE TABLE beneficiary (
+      supplier TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL, proposed_by TEXT NOT NULL, proposed_at BIGINT NOT NULL,
+      approved_by TEXT, usable_from BIGINT, PRIMARY KEY (supplier, version))`,
+
+    // A bill stands in at most one live payment.
+    `CREATE TABLE reservation (bill TEXT NOT NULL, payment TEXT NOT NULL, event_id BIGINT NOT NULL, live INTEGER NOT NULL, reserved_at BIGINT NOT NULL)`,
+    `CREATE UNIQUE INDEX reservation_live ON reservation (bill) WHERE live = 1`,
+    `CREATE UNIQUE INDEX reservation_payment ON reservation (payment, event_id)`,
+
+    // What needs a person.
+    `CREATE TABLE exception (
+      id ${dialect.id}, subject TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, order_id TEXT, event_id BIGINT, effect_key TEXT,
+      state TEXT NOT NULL, raised_at BIGINT NOT NULL, settled_at BIGINT, settled_by TEXT, settlement TEXT, UNIQUE (code, subject))`,
+    `CREATE INDEX exception_state ON exception (state, raised_at)`,
+
+    // Business deadlines: what should have happened by when.
+    `CREATE TABLE deadline (key TEXT PRIMARY KEY, order_id TEXT, step TEXT NOT NULL, due_at BIGINT NOT NULL, missed INTEGER NOT NULL DEFAULT 0)`,
+    `CREATE INDEX deadline_due ON deadline (missed, due_at)`,
+
+    `CREATE TABLE poll_cursor (partner TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (partner, name))`,
+
+    // Append-only.
+    `CREATE TABLE history (id ${dialect.id}, at BIGINT NOT NULL, order_id TEXT, event_id BIGINT, what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT)`,
+    `CREATE INDEX history_order ON history (order_id, id)`,
+  ],
+];
+
+/**
+ * Brings the database to the newest schema. Runs any number of times.
+ * @throws ConfigurationMistake `LEDGER_FROM_NEWER_VERSION` when a newer Dropline wrote it
+ */
+export async function migrate(store: Store, dialect: Dialect): Promise<void> {
+  await store.transact(function* () {
+    yield* query(`CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
+    const row = yield* queryOne<{ value: string }>(`SELECT value FROM meta WHERE key = 'schema'`);
+    const version = Number(row?.value ?? 0);
+    if (version > MIGRATIONS.length) {
+      throw new ConfigurationMistake(
+        'LEDGER_FROM_NEWER_VERSION',
+        `The ledger was written by a newer Dropline (schema ${version}, this one knows ${MIGRATIONS.length}). Install that version or newer.`,
+      );
+    }
+    for (const change of MIGRATIONS.slice(version)) {
+      for (const sql of change(dialect)) yield* query(sql);
+    }
+    yield* query(
+      `INSERT INTO meta (key, value) VALUES ('schema', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+      String(MIGRATIONS.length),
+    );
+  });
+}
+
+export const SQLITE: Dialect = { id: 'INTEGER PRIMARY KEY AUTOINCREMENT' };

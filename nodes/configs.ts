@@ -1,0 +1,189 @@
+import type { NodeAPI, Node, NodeDef, NodeMessage } from 'node-red';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { LedgerPartner, PartnerRole } from '../ledger/partners.ts';
+import { asError, ConfigurationMistake, DroplineError } from '../orders/errors.ts';
+import type { AdapterTools, ConnectionTest } from '../partners/adapter.ts';
+import { createHttp, type Http } from '../partners/http.ts';
+import { createAdapter, type AdapterOf, type Role } from './catalogue.ts';
+import { ledgerFile, useLedger } from './ledgers.ts';
+
+/** The runtime side of `dropship-ledger`. */
+export interface LedgerNode extends Node {
+  file: string;
+  ledger(): Promise<Ledger>;
+}
+
+/** The runtime side of a partner's config node. */
+export interface PartnerNode<R extends Role = Role> extends Node {
+  role: R;
+  reference: string;
+  /** The config as it was deployed. */
+  settings: PartnerConfig;
+  file: string;
+  /** Built at the first use, so that a mistake shows in the nodes that use it and never stops a deploy. */
+  adapter(): AdapterOf[R];
+  ledger(): Promise<Ledger>;
+  testConnection(): Promise<ConnectionTest>;
+}
+
+export interface PartnerConfig extends NodeDef {
+  reference: string;
+  ledger: string;
+  product: string;
+  baseUrl: string;
+  timeout: string | number;
+  options: Record<string, unknown>;
+  movedTo: string;
+  [property: string]: unknown;
+}
+
+/** Partners by ledger file and reference, for nodes that find theirs in the document (a PO's supplier, an order's shop). */
+const configured = new Map<string, PartnerNode>();
+
+/** @throws ConfigurationMistake `PARTNER_NOT_CONFIGURED` */
+export function partnerByReference<R extends Role>(file: string, reference: string, role: R): PartnerNode<R> {
+  const partner = configured.get(`${file} ${reference}`);
+  if (partner?.role !== role) {
+    throw new ConfigurationMistake('PARTNER_NOT_CONFIGURED', `There is no ${role} config node with the reference "${reference}" on this ledger. Add one and deploy.`, {
+      status: `no ${reference}`.slice(0, 20),
+    });
+  }
+  return partner as PartnerNode<R>;
+}
+
+export function partnersOf(file: string, role: Role): PartnerNode[] {
+  return [...configured.values()].filter((partner) => partner.file === file && partner.role === role);
+}
+
+/** The file of the chosen ledger, or of the default one. */
+export function fileOfLedger(RED: NodeAPI, ledgerId: string | undefined): string {
+  const chosen = ledgerId ? (RED.nodes.getNode(ledgerId) as LedgerNode | null) : null;
+  return chosen?.file ?? ledgerFile(RED, undefined);
+}
+
+/** The ledger file of a partner's config node. */
+export function fileOfNode(RED: NodeAPI, partnerId: string): string {
+  return (RED.nodes.getNode(partnerId) as PartnerNode | null)?.file ?? ledgerFile(RED, undefined);
+}
+
+/** The chosen ledger, or the default one. */
+export function ledgerOf(RED: NodeAPI, ledgerId: string | undefined): Promise<Ledger> {
+  const chosen = ledgerId ? (RED.nodes.getNode(ledgerId) as LedgerNode | null) : null;
+  return chosen ? chosen.ledger() : useLedger(RED, ledgerFile(RED, undefined), {});
+}
+
+/**
+ * Registers the type of a partner's config node.
+ * @param bind what else the ledger must know of the partner, from its adapter
+ */
+export function registerPartner<R extends Role>(
+  RED: NodeAPI,
+  type: string,
+  role: R,
+  credentials: Record<string, { type: 'text' | 'password' }>,
+  bind: (adapter: AdapterOf[R], config: PartnerConfig) => Partial<LedgerPartner>,
+): void {
+  function construct(this: PartnerNode<R>, config: PartnerConfig): void {
+    RED.nodes.createNode(this, config);
+    this.role = role;
+    this.reference = (config.reference ?? '').trim();
+    this.settings = config;
+    this.file = fileOfLedger(RED, config.ledger);
+    let http: Http | undefined;
+    let adapter: AdapterOf[R] | undefined;
+    let binding: { partner: LedgerPartner; bound: Promise<void> } | undefined;
+
+    this.adapter = () => {
+      if (!/^[a-z][a-z0-9-]{1,19}$/.test(this.reference)) {
+        throw new ConfigurationMistake('REFERENCE_INVALID', `"${this.reference}" cannot be a reference. Use 2 to 20 lower-case letters, digits and hyphens, beginning with a letter.`);
+      }
+      if (!String(config.baseUrl ?? '').trim()) {
+        throw new ConfigurationMistake('BASE_URL_MISSING', `"${this.reference}" has no base URL (or folder). Enter it in its config node.`);
+      }
+      const timeout = Number(config.timeout) || 20;
+      http ??= createHttp({ partner: this.reference, timeout: timeout * 1000 });
+      adapter ??= createAdapter(
+        role,
+        config.product,
+        {
+          reference: this.reference,
+          baseUrl: String(config.baseUrl).trim().replace(/\/+$/, ''),
+          options: { ...optionsOf(config.options, this.reference), timeout },
+          credentials: (this.credentials ?? {}) as Record<string, string | undefined>,
+        },
+        tools(RED, this, http),
+      );
+      return adapter;
+    };
+
+    this.ledger = async () => {
+      const ledger = await ledgerOf(RED, config.ledger);
+      if (!binding) {
+        const partner: LedgerPartner = {
+          reference: this.reference,
+          role: role as PartnerRole,
+          product: config.product,
+          baseUrl: String(config.baseUrl ?? '').trim(),
+          ...(config.movedTo ? { movedTo: config.movedTo } : {}),
+          ...bind(this.adapter(), config),
+        };
+        binding = { partner, bound: ledger.partners.bind(partner) };
+        binding.bound.catch(() => (binding = undefined));
+      }
+      await binding.bound;
+      return ledger;
+    };
+
+    this.testConnection = async () => {
+      try {
+        return await this.adapter().testConnection();
+      } catch (thrown) {
+        return { ok: false, message: asError(thrown).message };
+      }
+    };
+
+    const key = `${this.file} ${this.reference}`;
+    if (configured.has(key) && this.reference) this.error(`Two config nodes have the reference "${this.reference}". Each partner needs its own.`);
+    else configured.set(key, this);
+    // Bound at once, so that facts that came in meanwhile can be judged; a mistake shows in the nodes that use the partner.
+    this.ledger().catch((thrown: unknown) => this.error(messageOf(thrown)));
+
+    this.on('close', (_removed: boolean, done: () => void) => {
+      if (configured.get(key) === this) configured.delete(key);
+      http?.close();
+      done();
+    });
+  }
+  RED.nodes.registerType(type, construct as unknown as (this: Node, config: NodeDef) => void, { credentials });
+}
+
+function tools(RED: NodeAPI, node: Node, http: Http): AdapterTools {
+  return {
+    http,
+    now: () => Date.now(),
+    jsonata(expression) {
+      const prepared = RED.util.prepareJSONataExpression(expression, node);
+      return (input) =>
+        new Promise((resolve, reject) => {
+          RED.util.evaluateJSONataExpression(prepared, input as NodeMessage, (error: Error | null, result: unknown) => (error ? reject(error) : resolve(result)));
+        });
+    },
+  };
+}
+
+/** Options are an object, or the JSON text of one where a person typed it. */
+function optionsOf(options: unknown, reference: string): Record<string, unknown> {
+  if (typeof options === 'string' && options.trim()) {
+    try {
+      return JSON.parse(options) as Record<string, unknown>;
+    } catch (cause) {
+      throw new ConfigurationMistake('OPTIONS_INVALID', `The options of "${reference}" are not valid JSON. Open its config node and correct them.`, { cause });
+    }
+  }
+  return typeof options === 'object' && options !== null ? (options as Record<string, unknown>) : {};
+}
+
+function messageOf(thrown: unknown): string {
+  const error = asError(thrown);
+  return error instanceof DroplineError ? `${error.code}: ${error.message}` : error.message;
+}

@@ -1,0 +1,273 @@
+import type { NodeAPI, Node, NodeDef, NodeMessageInFlow } from 'node-red';
+import { contentHash, Obsolete, Waiting, type Recorded } from '../ledger/effects.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Emit, LedgerEvent } from '../ledger/events.ts';
+import { raise } from '../ledger/exceptions.ts';
+import { BusinessRefusal, ConfigurationMistake, DroplineError, TemporaryFault, asError } from '../orders/errors.ts';
+import type { Json, Writer } from '../partners/write.ts';
+import { backOff } from '../ledger/core.ts';
+import { checkDocument } from './messages.ts';
+import type { Transaction } from '../ledger/store.ts';
+import type { PartnerNode } from './configs.ts';
+import type { Role } from './catalogue.ts';
+
+/** The message that travels between our nodes. */
+export interface DropshipMessage extends NodeMessageInFlow {
+  orderId?: string;
+  eventId?: string;
+  replayed?: boolean;
+  [property: string]: unknown;
+}
+
+/** A document in a message, told apart by its type. */
+export interface Payload {
+  type: string;
+}
+
+/** What a node hands on: a document on its first output, or on a chosen one; several; or nothing. */
+export type Handed = Payload | Output | Output[] | undefined;
+
+export interface Output {
+  /** From 0. */
+  port: number;
+  payload: Payload;
+}
+
+/** Everything that a node's step needs. */
+export interface Step<Accepted extends Payload, Config extends NodeDef> {
+  payload: Accepted;
+  msg: DropshipMessage;
+  config: Config;
+  node: Node;
+  RED: NodeAPI;
+  ledger: Ledger;
+  eventId: string;
+  /** An operation at a partner, found by its business key; see `Effects`. */
+  operation<Result extends Json>(operation: StepOperation<Result>): Promise<Result>;
+  /** A decision of the ledger itself, made at most once. */
+  once<Result>(decision: StepDecision<Result>): Promise<Recorded<Result>>;
+}
+
+export interface StepOperation<Result> {
+  kind: string;
+  partner: PartnerNode<Role>;
+  document: string;
+  orderId: string | undefined;
+  content: unknown;
+  guard?: () => Transaction<void>;
+  call(write: Writer): Promise<Result>;
+  record?: (result: Result) => Transaction<void>;
+}
+
+export interface StepDecision<Result> {
+  kind: string;
+  document: string;
+  orderId: string | undefined;
+  content: unknown;
+  decide: () => Transaction<Result>;
+}
+
+/** What makes one node different from the others. */
+export interface DocumentNode<Accepted extends Payload, Config extends NodeDef> {
+  /** The document types that it reads; anything else fails as `WRONG_DOCUMENT`. */
+  accepts: Accepted['type'][];
+  /** The ledger that its partner, or its own choice, names. */
+  ledger(RED: NodeAPI, config: Config): Promise<Ledger>;
+  run(step: Step<Accepted, Config>): Promise<Handed>;
+}
+
+/** For a node that also goes on when a person has decided: the events that it receives. */
+export interface AnswersEvents<Config extends NodeDef> {
+  kind: string;
+  partner(RED: NodeAPI, config: Config): string;
+  emit(node: Node, config: Config, event: LedgerEvent, emits: Emit[]): void;
+}
+
+/**
+ * Registers a node that takes a document, makes its effect, and hands the document on. Status, checks, errors, retries, `done`
+ * exactly once, replay and redeploy are settled here, for all of them.
+ */
+export function registerDocumentNode<Accepted extends Payload, Config extends NodeDef>(
+  RED: NodeAPI,
+  type: string,
+  definition: DocumentNode<Accepted, Config>,
+  answers?: AnswersEvents<Config>,
+): void {
+  function construct(this: Node, config: Config): void {
+    RED.nodes.createNode(this, config);
+    let inWork = 0;
+    this.on('input', (msg, send, done) => {
+      inWork += 1;
+      this.status({ fill: 'blue', shape: 'ring', text: 'status.working' });
+      runStep(RED, this, config, definition, msg as DropshipMessage, send)
+        .then(
+          () => done(),
+          (thrown: unknown) => done(asError(thrown)),
+        )
+        .finally(() => {
+          inWork -= 1;
+          if (inWork > 0) this.status({ fill: 'blue', shape: 'ring', text: 'status.working' });
+        });
+    });
+    let leave: (() => void) | undefined;
+    this.on('close', (_removed: boolean, done: () => void) => {
+      leave?.();
+      this.status({});
+      done();
+    });
+    // A mistake in the settings shows under the node as soon as it is deployed, not with the first order.
+    definition
+      .ledger(RED, config)
+      .then((ledger) => {
+        if (answers) leave = receiveEvents(RED, this, config, answers, ledger);
+      })
+      .catch((thrown: unknown) => showMistake(this, thrown));
+  }
+  RED.nodes.registerType(type, construct as (this: Node, config: NodeDef) => void);
+}
+
+/** A mistake in the settings: red until it is mended. */
+export function showMistake(node: Node, thrown: unknown): void {
+  const error = asError(thrown);
+  node.status({ fill: 'red', shape: 'ring', text: error instanceof DroplineError ? error.status : 'status.error' });
+  node.error(error.message);
+}
+
+/** Takes the events of one kind for this node, unless another one does. The answer gives them back. */
+export function receiveEvents<Config extends NodeDef>(RED: NodeAPI, node: Node, config: Config, answers: AnswersEvents<Config>, ledger: Ledger): () => void {
+  const partner = answers.partner(RED, config);
+  const receiver = { id: node.id, emit: (event: LedgerEvent, emits: Emit[]) => answers.emit(node, config, event, emits) };
+  if (!ledger.dispatcher.addReceiver(partner, answers.kind, receiver)) {
+    throw new ConfigurationMistake('SECOND_RECEIVER', `Another ${node.type} node already goes on for ${partner}. Remove one of them: each event goes to one node.`, {
+      status: 'second receiver',
+    });
+  }
+  return () => ledger.dispatcher.removeReceiver(partner, answers.kind, node.id);
+}
+
+type Status = Parameters<Node['status']>[0];
+
+/**
+ * Runs one step for one message: checks it, runs it, sends on what it hands out, sets the status. Resolves for what comes
+ * back by itself; rejects with what a Catch node should see.
+ */
+export async function runStep<Accepted extends Payload, Config extends NodeDef>(
+  RED: NodeAPI,
+  node: Node,
+  config: Config,
+  definition: DocumentNode<Accepted, Config>,
+  msg: DropshipMessage,
+  send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+): Promise<void> {
+  try {
+    node.status(await handle(RED, node, config, definition, msg, send));
+  } catch (thrown) {
+    const error = asError(thrown);
+    node.status({ fill: 'red', shape: 'dot', text: error instanceof DroplineError ? error.status : 'status.error' });
+    throw error;
+  }
+}
+
+async function handle<Accepted extends Payload, Config extends NodeDef>(
+  RED: NodeAPI,
+  node: Node,
+  config: Config,
+  definition: DocumentNode<Accepted, Config>,
+  msg: DropshipMessage,
+  send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+): Promise<Status> {
+  const ledger = await definition.ledger(RED, config);
+  const eventId = eventOf(msg);
+  ledger.dispatcher.started(eventId);
+  try {
+    const payload = await checkDocument(ledger, msg, definition.accepts);
+    let replayed = true;
+    const note = <Result>(recorded: Recorded<Result>) => {
+      replayed &&= recorded.replayed;
+      return recorded;
+    };
+    const handed = await definition.run({
+      payload: payload as Accepted,
+      msg,
+      config,
+      node,
+      RED,
+      ledger,
+      eventId,
+      operation: async ({ partner, ...operation }) =>
+        note(await ledger.effects.operation({ ...operation, partner: partner.reference, settleTime: partner.adapter().settleTime, eventId })).result,
+      once: async (decision) => note(await ledger.effects.once({ ...decision, eventId })),
+    });
+    ledger.core.crashPoint(`before send ${node.type}`);
+    sendOn(RED, msg, handed, send);
+    ledger.core.crashPoint(`after send ${node.type}`);
+    return { fill: 'green', shape: replayed ? 'ring' : 'dot', text: replayed ? 'status.repeated' : 'status.done' };
+  } catch (thrown) {
+    return await settleError(ledger, node, eventId, msg, asError(thrown));
+  } finally {
+    ledger.dispatcher.ended(eventId);
+  }
+}
+
+function sendOn(RED: NodeAPI, msg: DropshipMessage, handed: Handed, send: (msg: (NodeMessageInFlow[] | null)[]) => void): void {
+  if (handed === undefined) return;
+  const outputs = Array.isArray(handed) ? handed : 'port' in handed ? [handed] : [{ port: 0, payload: handed }];
+  const ports: (NodeMessageInFlow[] | null)[] = [];
+  outputs.forEach(({ port, payload }, index) => {
+    while (ports.length <= port) ports.push(null);
+    // The first goes on as the message that came, with whatever else the flow has put on it; further ones are copies.
+    const message: DropshipMessage = index === 0 ? msg : RED.util.cloneMessage(msg);
+    message.payload = payload;
+    (ports[port] ??= []).push(message);
+  });
+  // Copies are made of the untouched message, so the first one's payload is set last.
+  if (outputs[0]) msg.payload = outputs[0].payload;
+  send(ports);
+}
+
+/** @throws ConfigurationMistake `EVENT_LOST` */
+function eventOf(msg: DropshipMessage): string {
+  const { eventId } = msg;
+  if (typeof eventId === 'string' && /^\d{1,15}$/.test(eventId)) return eventId;
+  throw new ConfigurationMistake(
+    'EVENT_LOST',
+    'The message has no msg.eventId: a node before this one made a new message. In a Function node change msg and "return msg", not a new object.',
+    { status: 'event lost' },
+  );
+}
+
+/** What an error means for the event: come back later, a person's matter, or a mistake in the program. */
+async function settleError(ledger: Ledger, node: Node, eventId: string, msg: DropshipMessage, error: Error): Promise<Status> {
+  if (error instanceof Waiting) {
+    ledger.dispatcher.returnAt(eventId, error.until);
+    return { fill: 'yellow', shape: 'ring', text: 'status.waiting' };
+  }
+  if (error instanceof Obsolete) return { fill: 'grey', shape: 'ring', text: 'status.obsolete' };
+  if (error instanceof TemporaryFault) {
+    ledger.dispatcher.returnAt(eventId, ledger.core.now() + (error.retryAfter ?? backOff(3, ledger.core.random())));
+    node.warn(error.message);
+    return { fill: 'yellow', shape: 'ring', text: error.status };
+  }
+  if (error instanceof BusinessRefusal || error instanceof ConfigurationMistake) {
+    if (!ledger.effects.isRaised(error)) {
+      await ledger.transact('raise', () =>
+        raise(ledger.core.now(), {
+          subject: `${node.type} ${subjectOf(msg)}`,
+          code: error.code,
+          message: error.message,
+          orderId: typeof msg.orderId === 'string' ? msg.orderId : undefined,
+          eventId,
+        }),
+      );
+    }
+    throw error;
+  }
+  ledger.dispatcher.failed(eventId, error);
+  throw error;
+}
+
+function subjectOf(msg: DropshipMessage): string {
+  const payload = msg.payload as { id?: unknown; orderId?: unknown } | undefined;
+  const subject = payload?.id ?? payload?.orderId ?? msg.orderId;
+  return typeof subject === 'string' ? subject : `event ${String(msg.eventId)} ${contentHash(payload).slice(0, 8)}`;
+}

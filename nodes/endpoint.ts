@@ -1,0 +1,178 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { NodeAPI } from 'node-red';
+import type { Ledger } from '../ledger/ledger.ts';
+import { asError, DroplineError } from '../orders/errors.ts';
+import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
+import { flowsAreRunning } from './ledgers.ts';
+
+/**
+ * The HTTP endpoints of all receive nodes: `POST /dropship/orders/:reference`, `/dropship/suppliers/:reference`, `/dropship/bank/:reference`.
+ *
+ * One middleware for the life of the process, put before everything else that Node-RED has in its way: signatures need the raw
+ * bytes, which Node-RED's own JSON parser would consume; and nodes that are being replaced by a deploy must not cost a 404.
+ */
+export type Section = 'orders' | 'suppliers' | 'bank';
+
+/** What stands behind one URL: who reads a request, and where its facts are stored. */
+export interface Intake {
+  /** Of the receive node, so that a replaced node takes over its own URL. */
+  nodeId: string;
+  reference: string;
+  /** @throws DroplineError `NOT_AUTHENTIC`, `BODY_UNREADABLE` */
+  receive(request: InboundRequest): InboundFact<string>[];
+  ledger(): Promise<Ledger>;
+}
+
+export interface Answer {
+  status: number;
+  body: { error: { code: string; message: string } } | { stored: number; repeated: number };
+  retryAfter?: number;
+}
+
+/** Largest body in bytes; `settings.dropship.maxBody` changes it. */
+const MAX_BODY = 1_000_000;
+/** Milliseconds for a whole request to arrive. */
+const BODY_TIMEOUT = 30_000;
+/** Seconds after which a sender may come back when we cannot store. */
+const RETRY_AFTER = 10;
+
+const intakes = new Map<string, Intake>();
+const installed = new WeakSet<object>();
+
+export function addIntake(section: Section, intake: Intake): void {
+  intakes.set(`${section}/${intake.reference}`, intake);
+}
+
+/** A node that is really gone, not only replaced by a deploy: its URLs answer 404 from now on. */
+export function removeIntakes(nodeId: string): void {
+  for (const [target, intake] of intakes) if (intake.nodeId === nodeId) intakes.delete(target);
+}
+
+/** Takes the route once per process. */
+export function installEndpoints(RED: NodeAPI): void {
+  const app = RED.httpNode as unknown as Application | undefined;
+  if (typeof app !== 'function' || installed.has(app)) return;
+  installed.add(app);
+  const root = rootOf(app);
+  const limit = Number((RED.settings as { dropship?: { maxBody?: number } }).dropship?.maxBody ?? MAX_BODY);
+  const middleware = (request: IncomingMessage, response: ServerResponse, next: () => void) => {
+    // Only POST: with the default admin root, the same paths are read by the admin API with GET.
+    const target = request.method === 'POST' ? targetOf(request.url ?? '', mountOf(app)) : undefined;
+    if (!target) return next();
+    serve(request, response, target, limit).catch((thrown: unknown) => {
+      RED.log.error(`[dropship] ${asError(thrown).message}`);
+      send(response, refusal(503, 'NOT_STORED', 'The message could not be stored. Send it again later.'));
+    });
+  };
+  root.use(middleware);
+  const stack = root._router?.stack ?? [];
+  const index = stack.findIndex((layer) => layer.handle === middleware);
+  if (index > 0) stack.unshift(...stack.splice(index, 1));
+}
+
+/**
+ * Verifies, stores, and only then answers: a sender that gets a 2xx may forget the message. Nothing about our insides, and
+ * the same answer whether a purchase order is unknown or another supplier's.
+ */
+export async function takeIn(intake: Intake, request: InboundRequest): Promise<Answer> {
+  let facts: InboundFact<string>[];
+  try {
+    facts = intake.receive(request);
+  } catch (thrown) {
+    if (!(thrown instanceof DroplineError)) throw thrown;
+    if (thrown.code === 'NOT_AUTHENTIC') return refusal(401, 'NOT_AUTHENTIC', 'The signature or key of this message is not valid.');
+    if (thrown.code === 'BODY_UNREADABLE') return refusal(400, thrown.code, thrown.message);
+    return refusal(503, 'NOT_CONFIGURED', 'This endpoint is not set up completely. Send the message again later.');
+  }
+  try {
+    const ledger = await intake.ledger();
+    return { status: 200, body: await ledger.store(intake.reference, facts, request.body.toString('utf8')) };
+  } catch {
+    return refusal(503, 'NOT_STORED', 'The message could not be stored. Send it again later.');
+  }
+}
+
+async function serve(request: IncomingMessage, response: ServerResponse, target: string, limit: number): Promise<void> {
+  const intake = intakes.get(target);
+  if (!intake) {
+    request.resume();
+    if (!flowsAreRunning()) return send(response, refusal(503, 'STARTING', 'Node-RED is starting. Send the message again later.'));
+    return send(response, refusal(404, 'NOT_FOUND', `There is no receiver for ${target}. Check the URL.`));
+  }
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') return send(response, refusal(415, 'ENCODING_NOT_SUPPORTED', 'Send the body without compression.'));
+  const body = await readBody(request, limit);
+  if (!body) {
+    send(response, refusal(413, 'BODY_TOO_LARGE', `The body is larger than ${limit} bytes or did not arrive in time.`), { connection: 'close' });
+    return;
+  }
+  send(response, await takeIn(intake, { headers: distinctHeaders(request), body }));
+}
+
+/** The raw body, or nothing when it is too large or too slow. */
+function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const end = (body: Buffer | undefined) => {
+      clearTimeout(timer);
+      request.removeAllListeners('data');
+      if (!body) request.resume();
+      resolve(body);
+    };
+    const timer = setTimeout(() => end(undefined), BODY_TIMEOUT);
+    if (Number(request.headers['content-length'] ?? 0) > limit) return end(undefined);
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) end(undefined);
+      else chunks.push(chunk);
+    });
+    request.once('end', () => end(size > limit ? undefined : Buffer.concat(chunks)));
+    request.once('error', () => end(undefined));
+    request.once('close', () => end(undefined));
+  });
+}
+
+/** Headers with all their values: a signature that stands twice must be seen twice, and Node.js joins or drops repetitions. */
+function distinctHeaders(request: IncomingMessage): InboundRequest['headers'] {
+  return Object.fromEntries(Object.entries(request.headersDistinct).map(([name, values]) => [name, values?.length === 1 ? values[0] : values]));
+}
+
+function targetOf(url: string, mount: string): string | undefined {
+  const path = url.split('?', 1)[0] ?? '';
+  if (!path.startsWith(`${mount}/dropship/`)) return undefined;
+  const match = /^(orders|suppliers|bank)\/([a-z0-9-]{1,40})\/?$/.exec(path.slice(mount.length + '/dropship/'.length));
+  return match ? `${match[1]}/${match[2]}` : undefined;
+}
+
+function refusal(status: number, code: string, message: string): Answer {
+  return { status, body: { error: { code, message } }, ...(status === 503 ? { retryAfter: RETRY_AFTER } : {}) };
+}
+
+function send(response: ServerResponse, answer: Answer, headers: Record<string, string> = {}): void {
+  if (response.headersSent) return;
+  response.writeHead(answer.status, {
+    'content-type': 'application/json; charset=utf-8',
+    ...(answer.retryAfter === undefined ? {} : { 'retry-after': String(answer.retryAfter) }),
+    ...headers,
+  });
+  response.end(JSON.stringify(answer.body));
+}
+
+/** The part of Express that is needed here: Node-RED's node app may be mounted in the admin app or in a host program's. */
+interface Application {
+  (): void;
+  use(handler: (request: IncomingMessage, response: ServerResponse, next: () => void) => void): void;
+  parent?: Application;
+  mountpath?: string | string[];
+  path(): string;
+  _router?: { stack: { handle: unknown }[] };
+}
+
+function rootOf(app: Application): Application {
+  return app.parent ? rootOf(app.parent) : app;
+}
+
+function mountOf(app: Application): string {
+  return app.path().replace(/\/+$/, '');
+}

@@ -1,0 +1,33 @@
+{
+  interface ErpCreatePo {
+    name: string;
+    erp: string;
+  }
+
+  RED.nodes.registerType<ErpCreatePo>('erp-create-po', {
+    category: 'drop shipping',
+    color: '#A9CF9F',
+    icon: 'dropship-purchase.svg',
+    defaults: {
+      name: { value: '' },
+      erp: { value: '', type: 'erp-system', required: true },
+    },
+    inputs: 1,
+    outputs: 1,
+    paletteLabel() {
+      return this._('title.palette');
+    },
+    label() {
+      return this.name || dropship.title(this, this.erp);
+    },
+    labelStyle() {
+      return this.name ? 'node_label_italic' : '';
+    },
+    inputLabels() {
+      return this._('port.in');
+    },
+    outputLabels() {
+      return this._('port.out');
+    },
+  });
+}

@@ -1,0 +1,269 @@
+import type { NodeAPI, Node, NodeDef } from 'node-red';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Emit, LedgerEvent } from '../ledger/events.ts';
+import { asError, ConfigurationMistake, DroplineError } from '../orders/errors.ts';
+import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
+import type { Role } from './catalogue.ts';
+import type { PartnerNode } from './configs.ts';
+import { runStep, showMistake, type DocumentNode, type DropshipMessage, type Payload } from './document-node.ts';
+import { addIntake, installEndpoints, removeIntakes, takeIn, type Section } from './endpoint.ts';
+
+/** A poll of one partner: facts since the cursor, a page at a time. */
+export interface Poll {
+  name: string;
+  fetch(cursor: string | undefined): Promise<{ facts: InboundFact<string>[]; cursor: string; more: boolean; done?: () => Promise<void> }>;
+}
+
+/** What makes one receive node different from the others. */
+export interface ReceiveNode<R extends Role, Config extends NodeDef> {
+  section: Section;
+  /** The kinds of event that it emits. */
+  kinds: string[];
+  /** The partners whose facts it takes: one, or all that have no receiver of their own. */
+  partners(RED: NodeAPI, config: Config): { chosen: PartnerNode<R> | undefined; all: PartnerNode<R>[] };
+  ledger(RED: NodeAPI, config: Config): Promise<Ledger>;
+  receive(partner: PartnerNode<R>, request: InboundRequest): InboundFact<string>[];
+  poll?(partner: PartnerNode<R>): Poll | undefined;
+  pollMinutes(config: Config): number;
+  /** Facts in a message from the flow itself (a file that was read), which needs no signature. Absent: only `http in`. */
+  fromFlow?(partner: PartnerNode<R>, payload: unknown): InboundFact<string>[];
+  /** Output of each outcome. */
+  ports: Record<string, number>;
+  /** Output that answers a core `http in`. */
+  replyPort: number | undefined;
+  /** What is done before an outcome goes on, such as telling the ERP that a bill is paid. Default: the document goes on as it is. */
+  step?: Pick<DocumentNode<Payload, Config>, 'accepts' | 'run'>;
+}
+
+/** Milliseconds after a deploy before the first poll, so that all nodes stand. */
+const FIRST_POLL = 3000;
+
+/**
+ * Registers a node at which facts come in: at its own endpoint, by polling, or over a wire from `http in`. All three only
+ * store; what goes out is what the ledger emits, so a first run and a replay send the same message.
+ */
+export function registerReceiveNode<R extends Role, Config extends NodeDef>(RED: NodeAPI, type: string, definition: ReceiveNode<R, Config>): void {
+  installEndpoints(RED);
+
+  function construct(this: Node, config: Config): void {
+    RED.nodes.createNode(this, config);
+    const stop = new AbortController();
+    let leave: (() => void) | undefined;
+    const fail = (thrown: unknown) => showMistake(this, thrown);
+    // Looked up each time: a config node may be replaced by a deploy that leaves this node as it is.
+    const partners = (): PartnerNode<R>[] => {
+      const { chosen, all } = definition.partners(RED, config);
+      return chosen ? [chosen] : all;
+    };
+    const openEndpoints = () => {
+      try {
+        for (const { reference } of partners()) {
+          const partner = () => {
+            const found = partners().find((candidate) => candidate.reference === reference);
+            if (!found) throw new ConfigurationMistake('PARTNER_MISSING', `The config node of "${reference}" is gone.`);
+            return found;
+          };
+          addIntake(definition.section, {
+            nodeId: this.id,
+            reference,
+            receive: (request) => definition.receive(partner(), request),
+            ledger: async () => partner().ledger(),
+          });
+        }
+      } catch (thrown) {
+        fail(thrown);
+      }
+    };
+    openEndpoints();
+    RED.events.on('flows:started', openEndpoints);
+
+    ledgerOf(RED, definition, config).then((ledger) => {
+      if (stop.signal.aborted) return;
+      const receiver = { id: this.id, emit: (event: LedgerEvent, emits: Emit[]) => emit(RED, this, config, definition, event, emits) };
+      const whose = receiverOf(RED, definition, config);
+      leave = () => definition.kinds.forEach((kind) => ledger.dispatcher.removeReceiver(whose, kind, this.id));
+      for (const kind of definition.kinds) {
+        if (!ledger.dispatcher.addReceiver(whose, kind, receiver)) {
+          this.status({ fill: 'red', shape: 'ring', text: 'status.second-receiver' });
+          this.error(`Another node already receives ${kind} of ${whose === '*' ? 'all suppliers' : whose}. Remove one of them: each event goes to one receiver.`);
+          return;
+        }
+      }
+      this.status({ fill: 'green', shape: 'ring', text: 'status.listening' });
+      for (const partner of partners()) startPolling(this, definition, config, partner, ledger, stop.signal);
+    }).catch(fail);
+
+    this.on('input', (msg, send, done) => {
+      input(definition, partners, msg as DropshipMessage)
+        .then(
+          (reply) => {
+            if (reply && definition.replyPort !== undefined) {
+              const outputs: (DropshipMessage | null)[] = Array.from({ length: definition.replyPort }, () => null);
+              send([...outputs, reply]);
+            }
+            done();
+          },
+          (thrown: unknown) => {
+            fail(thrown);
+            done(asError(thrown));
+          },
+        )
+        .catch(fail);
+    });
+
+    this.on('close', (removed: boolean, done: () => void) => {
+      stop.abort();
+      this.status({});
+      RED.events.removeListener('flows:started', openEndpoints);
+      if (removed) removeIntakes(this.id);
+      leave?.();
+      done();
+    });
+  }
+  RED.nodes.registerType(type, construct as (this: Node, config: NodeDef) => void);
+}
+
+/** Rejects instead of throwing: a node without its partner stays on the canvas and says what is missing. */
+async function ledgerOf<R extends Role, Config extends NodeDef>(RED: NodeAPI, definition: ReceiveNode<R, Config>, config: Config): Promise<Ledger> {
+  return definition.ledger(RED, config);
+}
+
+/** Whose events it receives: one partner's, or everybody's who has no receiver of their own. */
+function receiverOf<R extends Role, Config extends NodeDef>(RED: NodeAPI, definition: ReceiveNode<R, Config>, config: Config): string {
+  return definition.partners(RED, config).chosen?.reference ?? '*';
+}
+
+/** Sends what the ledger emits, a message per outcome. */
+function emit<R extends Role, Config extends NodeDef>(
+  RED: NodeAPI,
+  node: Node,
+  config: Config,
+  definition: ReceiveNode<R, Config>,
+  event: LedgerEvent,
+  emits: Emit[],
+): void {
+  if (definition.step) return emitThroughStep(RED, node, config, { ...definition.step, ledger: definition.ledger }, event, emits);
+  const replayed = event.emitted > 0;
+  node.status({ fill: 'green', shape: replayed ? 'ring' : 'dot', text: replayed ? 'status.repeated' : 'status.received' });
+  for (const one of emits) {
+    const ports: (DropshipMessage | null)[] = Array.from({ length: definition.ports[one.outcome] ?? 0 }, () => null);
+    node.send([...ports, messageOf(RED, event, one)]);
+  }
+}
+
+/** The message of an event: plain JSON, without the request that once brought it. */
+function messageOf(RED: NodeAPI, event: LedgerEvent, emit: Emit): DropshipMessage {
+  return {
+    _msgid: RED.util.generateId(),
+    payload: emit.payload,
+    eventId: event.id,
+    replayed: event.emitted > 0,
+    ...(emit.orderId === undefined ? {} : { orderId: emit.orderId }),
+  };
+}
+
+/** For nodes whose events make an effect of their own before anything goes on: a run that was approved, bills that are due. */
+export function emitThroughStep<Config extends NodeDef>(
+  RED: NodeAPI,
+  node: Node,
+  config: Config,
+  step: DocumentNode<Payload, Config>,
+  event: LedgerEvent,
+  emits: Emit[],
+): void {
+  for (const one of emits) {
+    const message = messageOf(RED, event, one);
+    runStep(RED, node, config, step, message, (ports) => node.send(ports)).catch((thrown: unknown) => node.error(asError(thrown), message));
+  }
+}
+
+/** A message on the wire: a request of `http in` is taken in like one at the endpoint; anything else is a document or asks for a poll. */
+async function input<R extends Role, Config extends NodeDef>(
+  definition: ReceiveNode<R, Config>,
+  allPartners: () => PartnerNode<R>[],
+  msg: DropshipMessage,
+): Promise<DropshipMessage | undefined> {
+  const partners = allPartners();
+  const request = msg['req'] as { headers?: InboundRequest['headers']; headersDistinct?: Record<string, string[]>; params?: Record<string, string> } | undefined;
+  const partner = request ? forRequest(partners, request.params) : partners[0];
+  if (!partner) throw new ConfigurationMistake('PARTNER_MISSING', 'No partner is chosen for this node, or none has the reference in the URL.');
+  if (!request) {
+    const ledger = await partner.ledger();
+    if (definition.fromFlow && msg.payload !== undefined && (typeof msg.payload === 'string' || Buffer.isBuffer(msg.payload)) && msg.payload.length > 0) {
+      await ledger.store(partner.reference, definition.fromFlow(partner, msg.payload));
+    } else {
+      for (const each of partners) await pollOnce(definition, each, await each.ledger());
+    }
+    return undefined;
+  }
+  if (!Buffer.isBuffer(msg.payload)) {
+    msg['statusCode'] = 500;
+    msg.payload = { error: { code: 'BODY_PARSED', message: 'This endpoint is not set up completely. Send the message again later.' } };
+    return msg;
+  }
+  const headers = request.headersDistinct
+    ? Object.fromEntries(Object.entries(request.headersDistinct).map(([name, values]) => [name, values.length === 1 ? values[0] : values]))
+    : (request.headers ?? {});
+  const answer = await takeIn(
+    { nodeId: '', reference: partner.reference, receive: (inbound) => definition.receive(partner, inbound), ledger: () => partner.ledger() },
+    { headers, body: msg.payload },
+  );
+  msg['statusCode'] = answer.status;
+  msg['headers'] = { 'content-type': 'application/json; charset=utf-8', ...(answer.retryAfter === undefined ? {} : { 'retry-after': String(answer.retryAfter) }) };
+  msg.payload = answer.body;
+  return msg;
+}
+
+function forRequest<R extends Role>(partners: PartnerNode<R>[], params: Record<string, string> | undefined): PartnerNode<R> | undefined {
+  const named = Object.values(params ?? {});
+  return partners.find((partner) => named.includes(partner.reference)) ?? (partners.length === 1 ? partners[0] : undefined);
+}
+
+function startPolling<R extends Role, Config extends NodeDef>(
+  node: Node,
+  definition: ReceiveNode<R, Config>,
+  config: Config,
+  partner: PartnerNode<R>,
+  ledger: Ledger,
+  stop: AbortSignal,
+): void {
+  const minutes = definition.pollMinutes(config);
+  if (!(minutes > 0) || !definition.poll) return;
+  const next = (milliseconds: number) => {
+    const timer = setTimeout(() => {
+      pollOnce(definition, partner, ledger)
+        .then(
+          (stored) => {
+            if (stored > 0 && !stop.aborted) node.status({ fill: 'green', shape: 'dot', text: 'status.received' });
+          },
+          (thrown: unknown) => {
+            const error = asError(thrown);
+            if (!stop.aborted) node.status({ fill: 'yellow', shape: 'ring', text: error instanceof DroplineError ? error.status : 'status.error' });
+            node.warn(error.message);
+          },
+        )
+        .finally(() => {
+          if (!stop.aborted) next(minutes * 60_000);
+        })
+        .catch(() => undefined);
+    }, milliseconds);
+    stop.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  };
+  next(Math.min(FIRST_POLL, minutes * 60_000));
+}
+
+/** Fetches what is new and stores it; the cursor moves only after the facts are durable. */
+async function pollOnce<R extends Role, Config extends NodeDef>(definition: ReceiveNode<R, Config>, partner: PartnerNode<R>, ledger: Ledger): Promise<number> {
+  const poll = definition.poll?.(partner);
+  if (!poll) return 0;
+  let stored = 0;
+  for (let more = true; more; ) {
+    const cursor = await ledger.cursor(partner.reference, poll.name);
+    const page = await poll.fetch(cursor);
+    stored += (await ledger.store(partner.reference, page.facts)).stored;
+    if (page.cursor !== cursor) await ledger.moveCursor(partner.reference, poll.name, page.cursor);
+    await page.done?.();
+    more = page.more && page.cursor !== cursor;
+  }
+  return stored;
+}

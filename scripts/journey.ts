@@ -1,0 +1,83 @@
+import type { EffectView, OrderView } from '../ledger/views.ts';
+import { decimal, sum } from '../orders/money.ts';
+import type { DemoOrder } from '../sandbox/catalogue.ts';
+import { check } from '../sandbox/check.ts';
+import type { EffectRecord } from '../sandbox/world.ts';
+
+/** Prints an order's history as it grows, a line a step. */
+export class Journey {
+  readonly #say: (line: string) => void;
+  readonly #shown = new Map<string, number>();
+
+  constructor(say: (line: string) => void) {
+    this.#say = say;
+  }
+
+  show(view: OrderView): void {
+    const shown = this.#shown.get(view.order.id) ?? 0;
+    for (const entry of view.history.slice(shown)) {
+      const detail = Object.entries(entry.detail)
+        .filter(([name]) => name !== 'currency')
+        .map(([name, value]) => (name === 'why' || name === 'message' ? String(value) : `${name} ${String(value)}`))
+        .join(', ');
+      const subject = entry.subject === view.order.id ? '' : ` ${entry.subject}`;
+      this.#say(`${new Date(entry.at).toISOString().slice(11, 19)}  ${view.order.id.padEnd(9)} ${entry.what}${subject}${detail ? `: ${detail}` : ''}`);
+    }
+    this.#shown.set(view.order.id, view.history.length);
+  }
+
+  /** Paid as a whole, or all that can happen without a person has happened. */
+  isSettled(view: OrderView): boolean {
+    if (view.progress.paid.reached && view.state === 'complete') return true;
+    const stuck = view.exceptions.some((exception) => exception.state === 'open' && exception.code === 'NOBODY_DELIVERS');
+    return stuck && view.bills.every((bill) => bill.state === 'paid') && view.purchaseOrders.every((po) => po.state === 'shipped' || po.state === 'cancelled');
+  }
+}
+
+/** What happened to each order, in a table for people. */
+export function journeyTable(views: OrderView[], log: readonly EffectRecord[], titles: string[]): string {
+  const rows = views.flatMap((view, index) => {
+    const paid = view.payments.filter((payment) => payment.state === 'paid');
+    const total = paid.length > 0 ? sum(paid.map((payment) => payment.amount), paid[0]!.amount.currency) : undefined;
+    const last = paid.map((payment) => payment.settledAt ?? '').sort().at(-1);
+    const open = view.exceptions.filter((exception) => exception.state === 'open');
+    const done = log.some((entry) => entry.partner === 'shop' && entry.operation === 'order.complete' && entry.reference === view.order.shopOrderId);
+    const first = [view.order.id, titles[index] ?? '', view.order.erp?.number ?? '-'];
+    const end = [done ? 'completed' : open.length > 0 ? `exception: ${open[0]!.code}` : 'open', total ? decimal(total) : '-', last ? last.slice(11, 19) : '-'];
+    const pos = view.purchaseOrders.length > 0 ? view.purchaseOrders : [undefined];
+    return pos.map((po, line) => {
+      const tracking = po ? view.shipments.filter((shipment) => shipment.purchaseOrder === po.id).flatMap((shipment) => shipment.parcels.map((parcel) => parcel.trackingNumber)) : [];
+      return [
+        ...(line === 0 ? first : ['', '', '']),
+        po ? `${po.id} ${po.supplier}${po.state === 'cancelled' ? ' (given back)' : ''}` : '-',
+        po?.erp?.number ?? '-',
+        tracking.join(' ') || '-',
+        ...(line === 0 ? end : ['', '', '']),
+      ];
+    });
+  });
+  return printTable(['Order', 'What it shows', 'ERP sale', 'Purchase order', 'ERP PO', 'Tracking', 'Shop', 'Paid EUR', 'At (UTC)'], rows);
+}
+
+/** Why the demo is not as it should be; empty when every order is accounted for. */
+export function verdict(views: OrderView[], orders: DemoOrder[], log: readonly EffectRecord[], effects: EffectView[]): string[] {
+  const problems: string[] = check({ views, effects, log });
+  if (views.length < orders.length) problems.push(`Only ${views.length} of ${orders.length} orders have arrived.`);
+  for (const [index, order] of orders.entries()) {
+    const view = views[index];
+    if (!view) continue;
+    const open = view.exceptions.filter((exception) => exception.state === 'open');
+    if (order.undeliverable) {
+      if (!open.some((exception) => exception.code === 'NOBODY_DELIVERS')) problems.push(`${view.order.id} should be an exception that says why nobody delivers.`);
+    } else if (!view.progress.paid.reached || view.state !== 'complete') {
+      problems.push(`${view.order.id} is not complete and paid: ${view.progress.paid.missing.join(' ')} ${open.map((exception) => exception.message).join(' ')}`);
+    }
+  }
+  return problems;
+}
+
+function printTable(head: string[], rows: string[][]): string {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
+  const line = (cells: string[]) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd();
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
