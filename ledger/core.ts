@@ -65,7 +65,7 @@ export function createCore(store: Store, tools: Tools, settings: LedgerSettings)
   };
 }
 
-/** Milliseconds before the next try: doubles from one second to five minutes, with jitter so that retries do not march in step. */
+/** Whole milliseconds before the next try: doubles from one second to five minutes, with jitter so that retries do not march in step. */
 export function backOff(attempt: number, random: number): number {
-  return Math.min(1000 * 2 ** Math.min(attempt - 1, 9), 300_000) * (0.5 + random / 2);
+  return Math.round(Math.min(1000 * 2 ** Math.min(attempt - 1, 9), 300_000) * (0.5 + random / 2));
 }

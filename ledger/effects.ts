@@ -82,6 +82,9 @@ export class Obsolete extends Error {
 /** How often a write is sent before a person is asked, when each answer was lost and the partner never has it. */
 const MOST_SENDS = 10;
 
+/** Error code of a write that was certainly not made and that its document's state forbids. */
+const OBSOLETE = 'OBSOLETE';
+
 interface EffectRow {
   key: string;
   state: 'sending' | 'in-doubt' | 'waiting' | 'done' | 'refused' | 'asked';
@@ -97,7 +100,8 @@ interface EffectRow {
 
 type Next<Result> =
   | { next: 'answer'; result: Result }
-  | { next: 'send'; attempt: number; first: boolean }
+  /** `look`: a write that looks before it sends has not looked yet for this attempt. */
+  | { next: 'send'; attempt: number; look: boolean }
   | { next: 'find'; attempt: number; since: number }
   | { next: 'wait'; until: number; reason: string }
   | { next: 'refuse'; error: Error; raised?: boolean };
@@ -124,7 +128,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   async function operation<Result extends Json>(op: Operation<Result>): Promise<Recorded<Result>> {
     const key = `${op.kind}/${op.partner}/${op.document}`;
     const hash = contentHash(op.content);
-    return single(key, async () => {
+    return busy(op.eventId, key, async () => {
       const known = await core.transact(`look up ${op.kind}`, function* () {
         yield* reopen(op.eventId);
         return yield* recorded<Result>(key, hash, op);
@@ -140,7 +144,17 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
 
   function once<Result>(decision: Decision<Result>): Promise<Recorded<Result>> {
     const key = [decision.kind, decision.partner, decision.document].filter((part) => part !== undefined).join('/');
-    return single(key, () => record(key, contentHash(decision.content), decision, decision.decide));
+    return busy(decision.eventId, key, () => record(key, contentHash(decision.content), decision, decision.decide));
+  }
+
+  /** The event counts as busy meanwhile, also for a caller that only shares what another one began. */
+  async function busy<Result>(eventId: string, key: string, run: () => Promise<Result>): Promise<Result> {
+    listener.started(eventId);
+    try {
+      return await single(key, run);
+    } finally {
+      listener.ended(eventId);
+    }
   }
 
   function record<Result>(
@@ -185,27 +199,22 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   function perform<Result extends Json>(op: Frame, key: string, hash: string, write: Write<Result>): Promise<Result> {
     return single(key, async () => {
       let next = await core.transact(`intend ${op.kind} ${write.step}`, () => intend<Result>(op, key, hash, write));
-      listener.started(op.eventId);
-      try {
-        for (;;) {
-          switch (next.next) {
-            case 'answer':
-              return next.result;
-            case 'refuse':
-              // A guard's refusal is news to nobody yet; every other one stands in the ledger.
-              if (next.error instanceof DroplineError && next.raised !== false) raised.add(next.error);
-              throw next.error;
-            case 'wait':
-              throw new Waiting(next.until, next.reason);
-            case 'find':
-              next = await find(op, key, write, next.attempt, next.since);
-              break;
-            case 'send':
-              next = await send(op, key, write, next.attempt, next.first);
-          }
+      for (;;) {
+        switch (next.next) {
+          case 'answer':
+            return next.result;
+          case 'refuse':
+            // A guard's refusal is news to nobody yet; every other one stands in the ledger.
+            if (next.error instanceof DroplineError && next.raised !== false) raised.add(next.error);
+            throw next.error;
+          case 'wait':
+            throw new Waiting(next.until, next.reason);
+          case 'find':
+            next = await find(op, key, write, next.attempt, next.since);
+            break;
+          case 'send':
+            next = await send(op, key, write, next.attempt, next.look);
         }
-      } finally {
-        listener.ended(op.eventId);
       }
     });
   }
@@ -237,12 +246,13 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         now,
         now,
       );
-      return { next: 'send', attempt: 1, first: true };
+      return { next: 'send', attempt: 1, look: true };
     }
     switch (row.state) {
       case 'refused':
         if (forbidden) return { next: 'refuse', error: forbidden, raised: false };
-        if (row.content_hash === hash) return { next: 'refuse', error: asRefusal(row) };
+        // What was given up only because the document was not wanted was never refused by anyone.
+        if (row.content_hash === hash && row.error_code !== OBSOLETE) return { next: 'refuse', error: asRefusal(row) };
         return yield* takeAttempt(key, hash, row.attempt, now);
       case 'asked':
         return { next: 'refuse', error: asRefusal(row) };
@@ -253,6 +263,9 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       default: {
         // `sending` with nobody sending it in this process: the process died between intent and result. What is in doubt
         // is settled even when the document is no longer wanted: the partner may have it.
+        if (row.content_hash !== hash) {
+          return yield* ask(op, key, row.attempt, `Whether ${op.partner} has done "${describe(op, write)}" is not known, and its content has changed since.`);
+        }
         if (write.settle === 'idempotent') {
           if (forbidden) return yield* ask(op, key, row.attempt, `${forbidden.message} Whether ${op.partner} has done "${describe(op, write)}" before is not known.`);
           return yield* takeAttempt(key, hash, row.attempt, now);
@@ -274,7 +287,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     } catch (thrown) {
       if (!(thrown instanceof DroplineError) && !(thrown instanceof Obsolete)) throw thrown;
       if (row?.state === 'waiting') {
-        yield* query(`UPDATE effect SET state = 'refused', due_at = NULL, error_code = 'OBSOLETE', error = ? WHERE key = ?`, thrown.message, row.key);
+        yield* query(`UPDATE effect SET state = 'refused', due_at = NULL, error_code = ?, error = ? WHERE key = ?`, OBSOLETE, thrown.message, row.key);
       }
       return thrown;
     }
@@ -290,25 +303,24 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       attempt,
     );
     if (!won) return { next: 'wait', until: now + 1000, reason: 'another instance is at it' };
-    return { next: 'send', attempt: attempt + 1, first: false };
+    return { next: 'send', attempt: attempt + 1, look: true };
   }
 
-  async function send<Result extends Json>(op: Frame, key: string, write: Write<Result>, number: number, first: boolean): Promise<Next<Result>> {
+  async function send<Result extends Json>(op: Frame, key: string, write: Write<Result>, number: number, look: boolean): Promise<Next<Result>> {
     const attempt: Attempt = { key, number, signal: new AbortController().signal };
     core.crashPoint(`before send ${op.kind} ${write.step}`);
     let result: Result;
+    let adopted = false;
     try {
-      if (first && write.settle === 'probe' && write.look === 'always') {
-        const found = await write.find();
-        if (found !== undefined) return await commit(op, key, number, found, true);
-      }
-      result = await write.send(attempt);
+      const found = look && write.settle === 'probe' && write.look === 'always' ? await write.find() : undefined;
+      adopted = found !== undefined;
+      result = found ?? (await write.send(attempt));
     } catch (thrown) {
       core.crashPoint(`after failed send ${op.kind} ${write.step}`);
       return settleFailure(op, key, write, number, asError(thrown));
     }
     core.crashPoint(`after send ${op.kind} ${write.step}`);
-    return commit(op, key, number, result, false);
+    return commit(op, key, number, result, adopted);
   }
 
   async function find<Result extends Json>(op: Frame, key: string, write: Write<Result>, attempt: number, since: number): Promise<Next<Result>> {
@@ -333,7 +345,8 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       if (attempt >= MOST_SENDS) {
         return yield* ask(op, key, attempt, `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times and does not have it.`);
       }
-      return yield* takeAttempt(key, row?.content_hash ?? '', attempt, core.now());
+      const taken = yield* takeAttempt<Result>(key, row?.content_hash ?? '', attempt, core.now());
+      return taken.next === 'send' ? { ...taken, look: false } : taken;
     });
   }
 
@@ -407,7 +420,9 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         yield* refuse(op, key, attempt, state === 'waiting' ? 'refused' : 'asked', code, `${error.message} It has been tried for a long time.`);
         return { next: 'refuse', error };
       }
-      const wait = (error instanceof TemporaryFault ? error.retryAfter : undefined) ?? backOff(attempt, core.random());
+      // A probe that fails counts no attempt, so it is the time that has gone by that slows it down.
+      const elapsed = state === 'in-doubt' ? now - Number(since ?? now) : 0;
+      const wait = (error instanceof TemporaryFault ? error.retryAfter : undefined) ?? Math.max(backOff(attempt, core.random()), Math.min(Math.round(elapsed / 4), 300_000));
       yield* query(
         `UPDATE effect SET state = ?, due_at = ?, error_code = ?, error = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
         state,
@@ -453,9 +468,12 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     return { result: JSON.parse(row.result ?? 'null') as Result };
   }
 
-  /** A message of a closed event that reaches an effect opens it again, so that a crash from here on is made good. */
+  /**
+   * A message of a closed event that reaches an effect opens it again, so that a crash from here on is made good. It is in
+   * work, not due: emitting it again would send it through the same long delay once more, for ever.
+   */
   function* reopen(eventId: string) {
-    yield* query(`UPDATE event SET state = 'open', due_at = ?, closed_at = NULL WHERE id = ? AND state = 'closed'`, core.now() + core.settings.quietTime, Number(eventId));
+    yield* query(`UPDATE event SET state = 'open', due_at = NULL, closed_at = NULL WHERE id = ? AND state = 'closed'`, Number(eventId));
   }
 
   return { operation, once, isRaised: (error) => error instanceof Error && raised.has(error) };

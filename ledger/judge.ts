@@ -2,7 +2,7 @@ import type { Acknowledgement, Cancellation } from '../orders/acknowledgement.ts
 import type { Bill } from '../orders/bill.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { parseMoney } from '../orders/money.ts';
-import { checkOrder, sameOrderContent, type AffectedLine } from '../orders/order.ts';
+import { checkOrder, sameOrderContent, type AffectedLine, type Order } from '../orders/order.ts';
 import { applyAcknowledgement, applyCancellation, applyShipment, resolveLines, type PurchaseOrder } from '../orders/purchase-order.ts';
 import { compare } from '../orders/quantity.ts';
 import type { Shipment } from '../orders/shipment.ts';
@@ -17,7 +17,7 @@ import { raise } from './exceptions.ts';
 import { note } from './history.ts';
 import type { LedgerPartner, Partners } from './partners.ts';
 import { judgePayables, judgeRunDecision, judgeStatus } from './payments.ts';
-import { queryOne, type Transaction } from './store.ts';
+import { query, queryOne, type Transaction } from './store.ts';
 
 /** Milliseconds until the next step of the business must have come. */
 export const DEADLINES = {
@@ -73,7 +73,11 @@ function* judgeOrder(core: Core, event: LedgerEvent, shop: LedgerPartner): Trans
   const now = core.now();
   const known = yield* getDocument('order', order.id);
   if (!known) {
-    if (cancelled) return { verdict: 'close', note: 'cancelled before it was taken', orderId: order.id };
+    if (cancelled) {
+      // Kept, because the news of the order itself may be late and must not be taken for a new one.
+      yield* putDocument(order, now, 'cancelled');
+      return { verdict: 'close', note: 'cancelled before it was taken', orderId: order.id };
+    }
     if (shop.takeWhen !== 'placed' && !paid) {
       yield* note(now, { orderId: order.id, eventId: event.id, what: 'waits for payment', subject: order.id });
       return { verdict: 'close', note: 'not paid yet: the shop tells when it is', orderId: order.id };
@@ -100,13 +104,17 @@ function* judgeOrder(core: Core, event: LedgerEvent, shop: LedgerPartner): Trans
     yield* note(now, { orderId: order.id, eventId: event.id, what: 'order cancelled in the shop', subject: order.id });
     return { verdict: 'emit', emits: [{ outcome: 'cancelled', payload: { ...after }, orderId: order.id }], orderId: order.id };
   }
-  if (sameOrderContent(order, known)) return { verdict: 'close', note: 'nothing changed that concerns delivery', orderId: order.id };
+  if (sameOrderContent(order, known)) {
+    // From now on anything older than this is old news.
+    yield* putDocument({ ...known, changedAt: order.changedAt }, now, state);
+    return { verdict: 'close', note: 'nothing changed that concerns delivery', orderId: order.id };
+  }
   checkOrder(order, core.settings);
   return yield* judgeChange(core, event, { ...order, revision: known.revision + 1 });
 }
 
 /** An order that was edited after intake: free to change until something has been done for it, a person's matter afterwards. */
-function* judgeChange(core: Core, event: LedgerEvent, order: import('../orders/order.ts').Order): Transaction<Judgement> {
+function* judgeChange(core: Core, event: LedgerEvent, order: Order): Transaction<Judgement> {
   const now = core.now();
   const begun = yield* queryOne(`SELECT key FROM effect WHERE order_id = ? LIMIT 1`, order.id);
   if (begun) {
@@ -120,6 +128,13 @@ function* judgeChange(core: Core, event: LedgerEvent, order: import('../orders/o
     return { verdict: 'close', note: 'changed too late: see the exception', orderId: order.id };
   }
   yield* putDocument(order, now, 'taken');
+  // What the flow has not begun yet would be told of an order that is no longer so.
+  yield* query(
+    `UPDATE event SET state = 'closed', note = 'replaced by a later state of the order', due_at = NULL, closed_at = ? WHERE order_id = ? AND kind = 'order' AND state = 'open' AND id <> ?`,
+    now,
+    order.id,
+    Number(event.id),
+  );
   yield* note(now, { orderId: order.id, eventId: event.id, what: 'order changed in the shop', subject: order.id });
   return { verdict: 'emit', emits: [{ outcome: 'changed', payload: { ...order }, orderId: order.id }], orderId: order.id };
 }
@@ -188,7 +203,7 @@ function* judgeAcknowledgement(core: Core, event: LedgerEvent, po: PurchaseOrder
   const { po: after, freed, differences } = applyAcknowledgement(po, ack);
   yield* putDocument(ack, now);
   yield* putDocument(after, now);
-  yield* stepCame(`acknowledge ${po.id}`, now);
+  yield* supplierAnswered(po, now);
   yield* note(now, { orderId: po.orderId, eventId: event.id, what: 'acknowledgement', subject: po.id, detail: { document: ack.id, freed: freed.length } });
   if (differences.length > 0) {
     yield* raise(now, {
@@ -208,11 +223,17 @@ function* judgeAcknowledgement(core: Core, event: LedgerEvent, po: PurchaseOrder
     : { verdict: 'close', note: 'nothing new in it', orderId: po.orderId };
 }
 
+/** A supplier that answers has the purchase order, whatever our own record of sending it says yet. */
+function* supplierAnswered(po: PurchaseOrder, now: number): Transaction<void> {
+  yield* stepCame(`send ${po.id}`, now);
+  yield* stepCame(`acknowledge ${po.id}`, now);
+}
+
 /** Lines that a supplier gave back: their stock is free again, and somebody else must deliver them. */
 function* free(core: Core, po: PurchaseOrder, freed: AffectedLine[], by: string): Transaction<Emit> {
   const now = core.now();
   yield* releaseStock(po);
-  yield* expectStep(`route ${po.orderId} ${by}`, `Lines that ${po.supplier} gave back from ${po.id} have not been routed again.`, now + DEADLINES.route, po.orderId);
+  if ((yield* documentState('order', po.orderId)) !== 'cancelled') yield* expectStep(`route ${po.orderId} ${by}`, `Lines that ${po.supplier} gave back from ${po.id} have not been routed again.`, now + DEADLINES.route, po.orderId);
   const reasons = [...new Set(freed.map((line) => line.reason).filter((reason) => reason !== undefined))];
   return {
     outcome: 'freed',
@@ -227,7 +248,7 @@ function* judgeShipment(core: Core, event: LedgerEvent, po: PurchaseOrder, shipm
   yield* putDocument(shipment, now);
   yield* putDocument(after, now);
   yield* markShipped(after);
-  yield* stepCame(`acknowledge ${po.id}`, now);
+  yield* supplierAnswered(po, now);
   yield* expectStep(`tell shop ${shipment.id}`, `Shipment ${shipment.id} has not been told to the shop and its customer.`, now + DEADLINES.tellShop, po.orderId);
   yield* hurryWaiting(po.orderId, now);
   yield* note(now, {
@@ -258,13 +279,12 @@ function* judgeBill(core: Core, event: LedgerEvent, po: PurchaseOrder, bill: Bil
 
 function* judgeCancellation(core: Core, event: LedgerEvent, po: PurchaseOrder, cancellation: Cancellation): Transaction<Judgement> {
   const now = core.now();
+  const { po: after } = applyCancellation(po, cancellation);
   yield* putDocument(cancellation, now);
+  yield* putDocument(after, now);
+  yield* releaseStock(after);
+  if (after.state === 'cancelled') yield* supplierAnswered(po, now);
   yield* note(now, { orderId: po.orderId, eventId: event.id, what: cancellation.accepted ? 'cancelled by the supplier' : 'too late to cancel', subject: po.id, detail: { document: cancellation.id } });
-  if (cancellation.accepted) {
-    const { po: after } = applyCancellation(po, cancellation);
-    yield* putDocument(after, now);
-    yield* releaseStock(after);
-  }
   return { verdict: 'emit', emits: [{ outcome: 'cancelled', payload: { ...cancellation }, orderId: po.orderId }], orderId: po.orderId };
 }
 

@@ -35,10 +35,15 @@ export class Ledger {
    * The flows run, so receivers are there: the first time, what a dead process had in work is taken back and the ledger
    * begins to emit; after a deploy, what was in work is emitted again.
    */
-  start(): Promise<void> {
+  async start(): Promise<void> {
     if (this.#started) return this.dispatcher.resume();
     this.#started = true;
-    return this.dispatcher.start();
+    try {
+      await this.dispatcher.start();
+    } catch (error) {
+      this.#started = false;
+      throw error;
+    }
   }
 
   /**
@@ -68,7 +73,8 @@ export class Ledger {
         yield* query(`UPDATE effect SET state = 'waiting', due_at = ?, first_started_at = ? WHERE key = ? AND state IN ('refused', 'asked')`, now, now, exception.effectKey);
       }
       const event = yield* getEvent(exception.eventId);
-      if (event) yield* rerunEvent(event.id, event.state === 'unusable' ? 'stored' : 'open', now);
+      // What was never judged to an end has nothing to tell the flow yet.
+      if (event) yield* rerunEvent(event.id, event.emits === null ? 'stored' : 'open', now);
       yield* settle(now, { id }, by, 'Tried again.');
     }.bind(this));
     this.dispatcher.wake();

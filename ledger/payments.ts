@@ -1,11 +1,12 @@
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
-import { describeMoney, sum, type Money } from '../orders/money.ts';
+import { describeMoney, sameMoney, sum, type Money } from '../orders/money.ts';
 import {
   endToEndId,
   forwardPaymentState,
   paymentId,
   runContentHash,
   type Beneficiary,
+  type Payable,
   type Payables,
   type Payment,
   type PaymentRun,
@@ -70,6 +71,7 @@ export function* reservePayables(core: Core, eventId: string, id: string, erp: s
       dueAt: payable.dueAt,
       erpBillId: payable.erpBillId,
     });
+    yield* settle(now, { subject: `bill ${bill.id}`, code: 'OPEN_AMOUNT_DIFFERS' }, 'dropline', 'The amounts agree now.');
     yield* note(now, { orderId: bill.orderId, eventId, what: 'payment reserved', subject: bill.id });
   }
   return { type: 'payables', id, erp, bills };
@@ -104,7 +106,7 @@ export function* createRun(
   const payments: Payment[] = [];
   const currency = payables.bills[0]?.amount.currency ?? 'EUR';
   for (const payable of payables.bills) {
-    const id = paymentId({ supplier: payable.supplier, number: payable.number });
+    const id = yield* checkReserved(payable, eventId);
     const beneficiary = yield* activeBeneficiary(payable.supplier, now);
     if (!beneficiary || payable.amount.currency !== currency) {
       yield* release(id, eventId);
@@ -119,7 +121,7 @@ export function* createRun(
       });
       continue;
     }
-    yield* settle(now, { subject: id, code: 'BENEFICIARY_MISSING' }, 'dropline', 'The account is known now.');
+    yield* settle(now, { subject: id }, 'dropline', `It is in ${runId} now.`);
     const earlier = yield* queryOne<{ n: number }>(`SELECT COUNT(*) AS n FROM reservation WHERE payment = ? AND live = 0 AND event_id < ?`, id, Number(eventId));
     payments.push({
       type: 'payment',
@@ -162,6 +164,29 @@ export function* createRun(
   for (const payment of payments) yield* putPayment(payment, now);
   yield* expectStep(`pay ${run.id}`, `Payment run ${run.id} has not been approved and sent to the bank.`, now + 3 * 86_400_000);
   return { run };
+}
+
+/**
+ * Money is paid by the ledger's word, never by a message's: the bill must be the one that was reserved, with its amount.
+ * @throws BusinessRefusal `DOCUMENT_CHANGED`
+ */
+function* checkReserved(payable: Payable, eventId: string): Transaction<string> {
+  const bill = yield* getDocument('bill', payable.bill);
+  const reserved = yield* queryOne<{ payment: string }>(`SELECT payment FROM reservation WHERE bill = ? AND event_id = ?`, payable.bill, Number(eventId));
+  const agrees =
+    bill !== undefined &&
+    reserved !== undefined &&
+    reserved.payment === paymentId(bill) &&
+    bill.supplier === payable.supplier &&
+    bill.number === payable.number &&
+    bill.erp?.id === payable.erpBillId &&
+    sameMoney(bill.total, payable.amount);
+  if (!agrees) {
+    throw new BusinessRefusal('DOCUMENT_CHANGED', `The flow changed what is to be paid for bill ${String(payable.bill).slice(0, 60)}. Suppliers, numbers and amounts must stay as the ledger has them.`, {
+      status: 'document changed',
+    });
+  }
+  return reserved.payment;
 }
 
 /** A run that will not be paid: its bills are free for another one. */
@@ -220,6 +245,10 @@ export function* judgeRunDecision(core: Core, event: LedgerEvent): Transaction<J
   if (!run || run.state !== 'waiting-for-approval' || run.contentHash !== decision.contentHash) {
     return { verdict: 'close', note: 'the run is not waiting any more' };
   }
+  // Checked again: between a decision and its judgement the same person may have decided twice.
+  if (decision.by === run.createdBy || run.approvals.some((approval) => approval.by === decision.by)) {
+    return { verdict: 'close', note: `${decision.by} has made or approved the run already` };
+  }
   const now = core.now();
   const at = new Date(now).toISOString();
   if (decision.decision === 'refused') {
@@ -268,14 +297,17 @@ function* applyStatus(core: Core, event: LedgerEvent, planned: Payment, status: 
   };
   yield* putPayment(payment, now);
   yield* note(now, { orderId: payment.orderId, eventId: event.id, what: `payment ${state}`, subject: payment.id, detail: { code: status.code, ...(status.reason ? { reason: status.reason } : {}) } });
+  if (known.state === 'unclear') yield* settle(now, { subject: payment.endToEndId, code: 'PAYMENT_UNCLEAR' }, 'dropline', `The bank says ${status.code} now.`);
   switch (state) {
     case 'paid':
       return [{ outcome: 'paid', payload: { ...payment }, orderId: payment.orderId }];
     case 'rejected':
     case 'returned':
-      yield* release(payment.id);
+      // Once only: after a rejection the bill may stand in a newer run, whose reservation this late news must not free.
+      if (known.state !== 'rejected') yield* release(payment.id);
+      if (state === 'returned' && (yield* billState(payment.bill)) === 'paid') yield* setDocumentState('bill', payment.bill, 'entered', now);
       yield* raise(now, {
-        subject: payment.endToEndId,
+        subject: payment.id,
         code: 'PAYMENT_REJECTED',
         message: `The bank ${state} the payment of ${describeMoney(payment.amount)} to ${payment.supplier} for bill ${payment.billNumber} (${status.code}${status.reason ? `: ${status.reason}` : ''}). Correct the account; the bill is taken into the next run.`,
         orderId: payment.orderId,

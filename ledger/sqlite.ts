@@ -29,23 +29,11 @@ export async function openSqlite(file: string): Promise<Store> {
       { cause },
     );
   });
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true });
   const lock = file === ':memory:' ? undefined : takeLock(DatabaseSync, file);
-  let database: DatabaseSync;
-  try {
-    database = new DatabaseSync(file);
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;');
-  } catch (cause) {
-    lock?.close();
-    throw new ConfigurationMistake(
-      'LEDGER_UNREADABLE',
-      `The ledger ${file} cannot be opened (${asError(cause).message}). Check the folder's rights, or restore the file from its backup.`,
-      { cause },
-    );
-  }
+  const database = openDatabase(DatabaseSync, file, lock);
 
   const statements = new Map<string, StatementSync>();
-  let queue: Waiting[] = [];
+  const queue: Waiting[] = [];
   let scheduled = false;
   let closed = false;
 
@@ -128,6 +116,23 @@ export async function openSqlite(file: string): Promise<Store> {
   };
 }
 
+function openDatabase(Database: typeof DatabaseSync, file: string, lock: DatabaseSync | undefined): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new Database(file);
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;');
+    return database;
+  } catch (cause) {
+    database?.close();
+    lock?.close();
+    throw new ConfigurationMistake(
+      'LEDGER_UNREADABLE',
+      `The ledger ${file} cannot be opened (${asError(cause).message}). Check the folder's rights, or restore the file from its backup.`,
+      { cause },
+    );
+  }
+}
+
 /**
  * One process per ledger: a transaction held open on a small file beside it. The operating system ends the lock with the
  * process, so a killed Node-RED never has to be waited for, and the ledger itself stays readable for other programs.
@@ -135,6 +140,7 @@ export async function openSqlite(file: string): Promise<Store> {
 function takeLock(Database: typeof DatabaseSync, file: string): DatabaseSync {
   let lock: DatabaseSync | undefined;
   try {
+    mkdirSync(dirname(file), { recursive: true });
     lock = new Database(`${file}.lock`);
     lock.exec('PRAGMA busy_timeout = 500; BEGIN EXCLUSIVE');
     return lock;

@@ -1,9 +1,9 @@
 import type { Ledger } from '../ledger/ledger.ts';
-import { getDocument } from '../ledger/documents.ts';
+import { getDocument, type Documents } from '../ledger/documents.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { orderContent, type Order } from '../orders/order.ts';
 import { purchaseOrderContent, type PurchaseOrder } from '../orders/purchase-order.ts';
-import { contentHash } from '../ledger/effects.ts';
+import { contentHash, Obsolete } from '../ledger/effects.ts';
 
 /**
  * Checks that a message holds a document of an accepted type, and that nobody changed on the way what must agree with the
@@ -19,19 +19,25 @@ export async function checkDocument(ledger: Ledger, msg: { payload?: unknown }, 
     });
   }
   const document = payload as { type: string; id?: string };
-  if (document.type === 'order' || document.type === 'purchase-order') await compare(ledger, document as Order | PurchaseOrder);
+  const kind = KINDS.find((each) => each === document.type);
+  if (kind) await compare(ledger, kind, String(document.id), document);
   return document;
 }
 
-async function compare(ledger: Ledger, document: Order | PurchaseOrder): Promise<void> {
-  const known = await ledger.transact('check document', () => getDocument(document.type, document.id));
+/** The documents that stand in the ledger under their own id. The others hold only what is looked up there again. */
+const KINDS = ['order', 'purchase-order', 'shipment', 'bill'] as const;
+type Kind = (typeof KINDS)[number];
+
+async function compare(ledger: Ledger, kind: Kind, id: string, document: object): Promise<void> {
+  const known = await ledger.transact('check document', () => getDocument(kind, id));
   if (!known) {
-    throw new BusinessRefusal('DOCUMENT_UNKNOWN', `The ledger has no ${document.type} "${String(document.id).slice(0, 60)}". Do not change its id in the flow.`);
+    throw new BusinessRefusal('DOCUMENT_UNKNOWN', `The ledger has no ${kind} "${id.slice(0, 60)}". Do not change its id in the flow.`);
   }
-  if (contentHash(identityOf(document)) !== contentHash(identityOf(known))) {
+  if (contentHash(identityOf(document as Known)) !== contentHash(identityOf(known))) {
+    if (known.type === 'order' && isOlder(document, known)) throw new Obsolete(`A later state of order ${id} is on its way.`);
     throw new BusinessRefusal(
       'DOCUMENT_CHANGED',
-      `The flow changed lines, quantities, costs, currency or the address of ${document.type} ${document.id}. These must stay as the ledger has them; add other properties instead.`,
+      `The flow changed lines, quantities, costs, currency or the address of ${kind} ${id}. These must stay as the ledger has them; add other properties instead.`,
       { status: 'document changed' },
     );
   }
@@ -42,12 +48,28 @@ export function orderedContent(po: PurchaseOrder): unknown {
   return purchaseOrderContent({ ...po, lines: po.lines.map((line) => ({ ...line, freed: '0' })) });
 }
 
-function identityOf(document: Order | PurchaseOrder): unknown {
+type Known = Documents[Kind];
+
+function identityOf(document: Known): unknown {
   try {
-    return document.type === 'order' ? [document.id, document.shop, orderContent(document)] : [document.id, document.orderId, orderedContent(document)];
+    switch (document.type) {
+      case 'order':
+        return [document.id, document.shop, orderContent(document)];
+      case 'purchase-order':
+        return [document.id, document.orderId, orderedContent(document)];
+      case 'shipment':
+        return [document.id, document.supplier, document.purchaseOrder, document.orderId, document.lines.map(({ line, orderLine, sku, quantity }) => [line, orderLine, sku, quantity])];
+      case 'bill':
+        return [document.id, document.supplier, document.number, document.purchaseOrder, document.orderId, document.lines, document.shipping, document.tax, document.total];
+    }
   } catch {
     return 'broken';
   }
+}
+
+/** The customer changed the order while an older state of it was on its way through the flow. */
+function isOlder(document: object, known: Order): boolean {
+  return 'revision' in document && typeof document.revision === 'number' && document.revision < known.revision;
 }
 
 function describe(payload: unknown): string {

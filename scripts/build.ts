@@ -35,7 +35,7 @@ try {
 
 async function build(): Promise<void> {
   for (const made of ['dist', '.build', 'resources']) rmSync(at(made), { recursive: true, force: true });
-  const faults = (await Promise.all([compile('tsconfig.json'), compile('tsconfig.editor.json')])).join('');
+  const faults = (await Promise.all([compile('tsconfig.build.json'), compile('tsconfig.editor.json')])).join('');
   if (strict && faults) throw new Error(faults);
   copyAssets();
   buildSharedEditor();

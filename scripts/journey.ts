@@ -1,8 +1,30 @@
 import type { EffectView, OrderView } from '../ledger/views.ts';
-import { decimal, sum } from '../orders/money.ts';
+import { decimal, describeMoney, sum } from '../orders/money.ts';
 import type { DemoOrder } from '../sandbox/catalogue.ts';
 import { check } from '../sandbox/check.ts';
 import type { EffectRecord } from '../sandbox/world.ts';
+
+/** The steps of an order's history, in words. */
+const STEPS: Record<string, string> = {
+  'so-create': 'the ERP knows the sale',
+  'po-create': 'purchase order in the ERP',
+  'po-send': 'sent to the supplier',
+  'po-change': 'reduced in the ERP',
+  acknowledgement: 'the supplier answers',
+  shipment: 'the supplier ships',
+  'shipment-receive': 'received in the ERP',
+  'shipment-tell': 'told to the shop and the customer, with tracking',
+  'so-complete': 'sale complete in the ERP',
+  'order-complete': 'order complete in the shop',
+  bill: 'the supplier bills',
+  'bill-match': 'bill matches purchase order and shipments',
+  'bill-enter': 'bill in the ERP',
+  'pay-register': 'the ERP knows that it is paid',
+  exception: 'needs a person',
+};
+
+/** Steps that say nothing that another line does not say. */
+const SILENT = new Set(['allocate', 'when-shipped', 'when-acknowledged', 'when-paid', 'payment accepted']);
 
 /** Prints an order's history as it grows, a line a step. */
 export class Journey {
@@ -16,12 +38,10 @@ export class Journey {
   show(view: OrderView): void {
     const shown = this.#shown.get(view.order.id) ?? 0;
     for (const entry of view.history.slice(shown)) {
-      const detail = Object.entries(entry.detail)
-        .filter(([name]) => name !== 'currency')
-        .map(([name, value]) => (name === 'why' || name === 'message' ? String(value) : `${name} ${String(value)}`))
-        .join(', ');
-      const subject = entry.subject === view.order.id ? '' : ` ${entry.subject}`;
-      this.#say(`${new Date(entry.at).toISOString().slice(11, 19)}  ${view.order.id.padEnd(9)} ${entry.what}${subject}${detail ? `: ${detail}` : ''}`);
+      if (SILENT.has(entry.what)) continue;
+      const subject = entry.subject === view.order.id ? '' : ` ${entry.subject.replace(`${view.order.id} `, '')}`;
+      const detail = detailOf(entry.detail);
+      this.#say(`${new Date(entry.at).toISOString().slice(11, 19)}  ${view.order.id}  ${STEPS[entry.what] ?? entry.what}${subject}${detail ? `: ${detail}` : ''}`);
     }
     this.#shown.set(view.order.id, view.history.length);
   }
@@ -74,6 +94,17 @@ export function verdict(views: OrderView[], orders: DemoOrder[], log: readonly E
     }
   }
   return problems;
+}
+
+function detailOf(detail: Record<string, unknown>): string {
+  const { currency, ...rest } = detail;
+  return Object.entries(rest)
+    .filter(([name, value]) => name !== 'partner' && name !== 'id' && name !== 'code' && value !== 0)
+    .map(([name, value]) => {
+      if ((name === 'total' || name === 'amount') && typeof value === 'number' && typeof currency === 'string') return describeMoney({ minor: value, currency });
+      return ['why', 'message', 'number', 'tracking', 'document'].includes(name) ? String(value) : `${name} ${String(value)}`;
+    })
+    .join(', ');
 }
 
 function printTable(head: string[], rows: string[][]): string {

@@ -15,7 +15,7 @@
       pollMinutes: { value: 1, validate: dropship.valid.number({ min: 0, max: 1440, integer: true }) },
     },
     inputs: 1,
-    outputs: 2,
+    outputs: 3,
     paletteLabel() {
       return this._('title.palette');
     },
@@ -29,7 +29,7 @@
       return this._('port.in');
     },
     outputLabels(index) {
-      const port = ['paid', 'rejected'][index];
+      const port = ['paid', 'rejected', 'reply'][index];
       return port && this._(`port.${port}`);
     },
     oneditprepare() {

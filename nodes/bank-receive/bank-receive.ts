@@ -36,7 +36,7 @@ export default function (RED: NodeAPI): void {
       return [{ kind: 'payment-status', dedupeKey: statusReportKey(body), body }];
     },
     ports: { paid: PAID, rejected: REJECTED },
-    replyPort: undefined,
+    replyPort: 2,
     step: {
       accepts: ['payment'],
       async run({ payload, config, ledger, operation }) {

@@ -63,7 +63,7 @@ export default function (RED: NodeAPI): void {
         done(asError(thrown));
       });
     });
-    const stopClock = config.dailyAt ? everyDayAt(config.dailyAt, (day) => ask(`day ${day}`).catch(fail)) : undefined;
+    const stopClock = config.dailyAt ? everyDayAt(config.dailyAt, (day) => void ask(`day ${day}`).catch(fail)) : undefined;
     this.on('close', (_removed: boolean, done: () => void) => {
       stopClock?.();
       leave?.();

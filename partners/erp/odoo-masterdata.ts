@@ -20,8 +20,6 @@ export interface OdooOptions {
   pricelists?: Record<string, number>;
   /** Code of the journal for payments to suppliers; Odoo's default otherwise. */
   paymentJournal?: string;
-  settleSeconds?: number;
-  timeoutSeconds?: number;
 }
 
 /** A product that an order or purchase order names. */

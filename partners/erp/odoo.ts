@@ -1,3 +1,4 @@
+import { settleTime } from '../settings.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../../orders/errors.ts';
 import type { Order } from '../../orders/order.ts';
 import type { AdapterSettings, AdapterTools, ConnectionTest } from '../adapter.ts';
@@ -37,10 +38,7 @@ export function createOdoo(settings: AdapterSettings, tools: AdapterTools): ErpS
 
   return {
     product: 'Odoo',
-    settleTime:
-      options.settleSeconds === undefined
-        ? 2 * (options.timeoutSeconds ?? 30) * 1000 + 30_000
-        : options.settleSeconds * 1000,
+    settleTime: settleTime(settings),
     testConnection: () => testConnection(desk),
     // Two orders of one new customer at a time would both find no contact and both make one.
     createOrder: (order, write) => inTurn(customerReference(order), () => createSale(desk, order, write)),

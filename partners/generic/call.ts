@@ -242,7 +242,7 @@ async function fillPath(connection: Connection, call: CompiledCall, input: Input
     return encodeURIComponent(value);
   });
   const url = new URL(connection.baseUrl);
-  const [before = '', search = ''] = split(path, '?');
+  const [before, search] = split(path, '?');
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/${before.replace(/^\/+/, '')}`;
   if (before === '' || before === '/') url.pathname = connection.baseUrl.pathname;
   if (search) url.search = url.search ? `${url.search}&${search}` : `?${search}`;

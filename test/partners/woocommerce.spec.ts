@@ -550,7 +550,7 @@ describe('WooCommerce: against the pretend shop', () => {
       });
     });
     await new Promise<void>((resolve) => endpoint.listen(0, '127.0.0.1', resolve));
-    open.push({ close: async () => void endpoint.close().closeAllConnections() });
+    open.push({ close: async () => endpoint.close().closeAllConnections() });
     const { port } = endpoint.address() as AddressInfo;
     const hook = { url: `http://127.0.0.1:${port}/dropship/orders/shop`, secret: HOOK_SECRET };
     const { url, platform } = await start({ webhook: hook, webhookDelay: 1 });
