@@ -35,12 +35,13 @@ export function* markShipped(po: PurchaseOrder): Transaction<void> {
 /**
  * What our purchase orders still owe to the stock figures of these offers. A figure that has not changed since an allocation was
  * made cannot know of it, shipped or not; a newer figure is taken to be without what has shipped, and with all that has not.
+ * @param record false for a dry run, which leaves no trace of the figures that it was asked with
  */
-export function* openAllocations(offers: readonly Offer[], now: number): Transaction<{ supplier: string; sku: string; quantity: string }[]> {
+export function* openAllocations(offers: readonly Offer[], now: number, record = true): Transaction<{ supplier: string; sku: string; quantity: string }[]> {
   const open: { supplier: string; sku: string; quantity: string }[] = [];
   for (const offer of offers) {
     if (offer.stock === undefined) continue;
-    const since = yield* knownSince(offer, offer.stock, now);
+    const since = yield* knownSince(offer, offer.stock, now, record);
     const rows = yield* query<{ quantity: string }>(
       `SELECT quantity FROM allocated WHERE supplier = ? AND sku = ? AND (shipped = 0 OR allocated_at >= ?)`,
       offer.supplier,
@@ -53,13 +54,14 @@ export function* openAllocations(offers: readonly Offer[], now: number): Transac
 }
 
 /** Since when this stock figure stands: a figure that is only repeated is no news. */
-function* knownSince(offer: Offer, stock: string, now: number): Transaction<number> {
+function* knownSince(offer: Offer, stock: string, now: number, record: boolean): Transaction<number> {
   const known = yield* queryOne<{ stock: string; known_since: number }>(
     `SELECT stock, known_since FROM stock_figure WHERE supplier = ? AND sku = ?`,
     offer.supplier,
     offer.sku,
   );
   if (known?.stock === stock) return Number(known.known_since);
+  if (!record) return now;
   yield* query(
     `INSERT INTO stock_figure (supplier, sku, stock, known_since) VALUES (?, ?, ?, ?)
      ON CONFLICT (supplier, sku) DO UPDATE SET stock = excluded.stock, known_since = excluded.known_since`,

@@ -18,6 +18,7 @@ import { note } from './history.ts';
 import type { LedgerPartner, Partners } from './partners.ts';
 import { judgePayables, judgeRunDecision, judgeStatus } from './payments.ts';
 import { query, queryOne, type Transaction } from './store.ts';
+import { faultOf } from './validate.ts';
 
 /** Milliseconds until the next step of the business must have come. */
 export const DEADLINES = {
@@ -83,7 +84,7 @@ function* judgeOrder(core: Core, event: LedgerEvent, shop: LedgerPartner): Trans
       return { verdict: 'close', note: 'not paid yet: the shop tells when it is', orderId: order.id };
     }
     checkOrder(order, core.settings);
-    yield* putDocument(order, now, 'taken');
+    yield* putDocument(checkSchema(order), now, 'taken');
     yield* note(now, {
       orderId: order.id,
       eventId: event.id,
@@ -109,7 +110,7 @@ function* judgeOrder(core: Core, event: LedgerEvent, shop: LedgerPartner): Trans
     yield* putDocument({ ...known, changedAt: order.changedAt }, now, state);
     return { verdict: 'close', note: 'nothing changed that concerns delivery', orderId: order.id };
   }
-  checkOrder(order, core.settings);
+  checkOrder(checkSchema(order), core.settings);
   return yield* judgeChange(core, event, { ...order, revision: known.revision + 1 });
 }
 
@@ -201,7 +202,7 @@ function* judgeSupplierDocument(core: Core, event: LedgerEvent, kind: SupplierFa
 function* judgeAcknowledgement(core: Core, event: LedgerEvent, po: PurchaseOrder, ack: Acknowledgement): Transaction<Judgement> {
   const now = core.now();
   const { po: after, freed, differences } = applyAcknowledgement(po, ack);
-  yield* putDocument(ack, now);
+  yield* putDocument(checkSchema(ack), now);
   yield* putDocument(after, now);
   yield* supplierAnswered(po, now);
   yield* note(now, { orderId: po.orderId, eventId: event.id, what: 'acknowledgement', subject: po.id, detail: { document: ack.id, freed: freed.length } });
@@ -245,7 +246,7 @@ function* free(core: Core, po: PurchaseOrder, freed: AffectedLine[], by: string)
 function* judgeShipment(core: Core, event: LedgerEvent, po: PurchaseOrder, shipment: Shipment): Transaction<Judgement> {
   const now = core.now();
   const after = applyShipment(po, shipment);
-  yield* putDocument(shipment, now);
+  yield* putDocument(checkSchema(shipment), now);
   yield* putDocument(after, now);
   yield* markShipped(after);
   yield* supplierAnswered(po, now);
@@ -271,7 +272,7 @@ function* judgeBill(core: Core, event: LedgerEvent, po: PurchaseOrder, bill: Bil
   if (tooEarly && now < giveUpAt) {
     return { verdict: 'wait', until: Math.min(giveUpAt, now + LOOK_AGAIN), note: 'the bill came before its ship notice', orderId: po.orderId };
   }
-  yield* putDocument(bill, now, 'received');
+  yield* putDocument(checkSchema(bill), now, 'received');
   yield* expectStep(`match ${bill.id}`, `Bill ${bill.id} has not been matched and entered in the ERP.`, now + DEADLINES.matchBill, po.orderId);
   yield* note(now, { orderId: po.orderId, eventId: event.id, what: 'bill', subject: po.id, detail: { document: bill.id, total: bill.total.minor, currency: bill.currency } });
   return { verdict: 'emit', emits: [{ outcome: 'billed', payload: { ...bill }, orderId: po.orderId }], orderId: po.orderId };
@@ -280,7 +281,7 @@ function* judgeBill(core: Core, event: LedgerEvent, po: PurchaseOrder, bill: Bil
 function* judgeCancellation(core: Core, event: LedgerEvent, po: PurchaseOrder, cancellation: Cancellation): Transaction<Judgement> {
   const now = core.now();
   const { po: after } = applyCancellation(po, cancellation);
-  yield* putDocument(cancellation, now);
+  yield* putDocument(checkSchema(cancellation), now);
   yield* putDocument(after, now);
   yield* releaseStock(after);
   if (after.state === 'cancelled') yield* supplierAnswered(po, now);
@@ -302,6 +303,13 @@ function readBill(document: Extract<SupplierDocument, { kind: 'bill' }>, po: Pur
     ...(document.tax === undefined ? {} : { tax: amount(document.tax) }),
     total: amount(document.total),
   };
+}
+
+/** @throws BusinessRefusal `DOCUMENT_INVALID`: an adapter's reader or a mapping left something out */
+function checkSchema<Item extends { type: string; id: string }>(document: Item): Item {
+  const fault = faultOf(document);
+  if (fault !== undefined) throw new BusinessRefusal('DOCUMENT_INVALID', `${document.type} ${document.id} is not complete: ${fault} Ask the sender, or correct the mapping in the config node.`);
+  return document;
 }
 
 function notOfRole(partner: LedgerPartner, what: string): ConfigurationMistake {

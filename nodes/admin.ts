@@ -1,5 +1,10 @@
 import { electronicFormatIBAN, isValidIBAN } from 'ibantools';
 import type { NodeAPI } from 'node-red';
+import { openAllocations } from '../ledger/allocations.ts';
+import { allocate } from '../orders/allocation.ts';
+import { isCountry } from '../orders/countries.ts';
+import { describeMoney } from '../orders/money.ts';
+import { parseQuantity } from '../orders/quantity.ts';
 import { decideRun, approveBeneficiary, beneficiaries, proposeBeneficiary } from '../ledger/payments.ts';
 import { exceptions } from '../ledger/exceptions.ts';
 import { effectList, openWork, orderList, orderView, runList } from '../ledger/views.ts';
@@ -8,7 +13,10 @@ import type { Transaction } from '../ledger/store.ts';
 import { getDocument } from '../ledger/documents.ts';
 import { asError, BusinessRefusal, DroplineError } from '../orders/errors.ts';
 import { products } from './catalogue.ts';
-import { ledgerOf, type PartnerNode } from './configs.ts';
+import { fileOfLedger, ledgerOf, type PartnerNode } from './configs.ts';
+import type { DropshipMessage } from './document-node.ts';
+import { offersOf, supplierTerms } from './offers.ts';
+import type { RouteConfig } from './supplier-route/supplier-route.ts';
 
 /** Milliseconds between the approval of a changed bank account and its first use; `settings.dropship.beneficiaryWait` (hours) changes it. */
 const BENEFICIARY_WAIT = 24 * 3_600_000;
@@ -80,6 +88,8 @@ export function installAdmin(RED: NodeAPI): void {
     return partner.testConnection();
   });
 
+  // It changes nothing, but it reads the file that the dialog names: for people who may edit flows.
+  admin.post('/dropship/route/dry-run', RED.auth.needsPermission('flows.write'), answering((request) => dryRun(RED, request.body ?? {})));
   change('exceptions/:id/retry', 'dropship.exception.settle', async (request, by) => {
     await (await ledger(request)).retryException(request.params['id'] ?? '', by);
     return { settled: request.params['id'] };
@@ -114,6 +124,36 @@ export function installAdmin(RED: NodeAPI): void {
       fourEyes: !development,
     });
   });
+}
+
+/** What `supplier-route` would decide for an order, with the settings of an edit dialog that need not be deployed. */
+async function dryRun(RED: NodeAPI, body: Record<string, unknown>): Promise<{ sentences: string[]; total: string; exact: boolean }> {
+  const config = body as unknown as RouteConfig;
+  if (config.source === 'message') {
+    throw new BusinessRefusal('NOTHING_TO_TRY', 'The offers come with the message, so there are none to try with. Choose the table for a while.');
+  }
+  const ledger = await ledgerOf(RED, config.ledger);
+  const offers = await offersOf(config, {} as DropshipMessage, ledger);
+  const lines = Array.isArray(body['lines']) ? (body['lines'] as { sku?: unknown; quantity?: unknown }[]) : [];
+  const country = String(body['country'] ?? '').toUpperCase();
+  if (!isCountry(country)) throw new BusinessRefusal('ADDRESS_WITHOUT_COUNTRY', 'Enter the country of the order, two letters such as DE.');
+  if (lines.length === 0) throw new BusinessRefusal('ORDER_WITHOUT_LINES', 'Enter at least one SKU with its quantity.');
+  const allocation = allocate({
+    lines: lines.map((line, index) => ({ orderLine: String(index + 1), sku: String(line.sku ?? ''), quantity: parseQuantity(line.quantity) })),
+    shipTo: { country },
+    offers,
+    suppliers: supplierTerms(fileOfLedger(RED, config.ledger)),
+    openAllocations: await ledger.transact('view', () => openAllocations(offers, ledger.core.now(), false)),
+    excluded: [],
+    rules: config.rules ?? [],
+    strategy: config.strategy || 'cheapest',
+    wholeUnits: config.wholeUnits !== false,
+  });
+  return {
+    sentences: allocation.explanation.map((line) => `${lines[Number(line.line) - 1]?.sku as string}: ${line.sentence}`),
+    total: describeMoney(allocation.totalCost),
+    exact: allocation.exact,
+  };
 }
 
 /** Express does not catch what an asynchronous handler throws: here it becomes an answer, never a crash. */

@@ -96,18 +96,17 @@ export function registerDocumentNode<Accepted extends Payload, Config extends No
   function construct(this: Node, config: Config): void {
     RED.nodes.createNode(this, config);
     let inWork = 0;
+    const show = (outcome: Status) => {
+      inWork -= 1;
+      this.status(inWork > 0 ? WORKING : outcome);
+    };
     this.on('input', (msg, send, done) => {
       inWork += 1;
-      this.status({ fill: 'blue', shape: 'ring', text: 'status.working' });
-      runStep(RED, this, config, definition, msg as DropshipMessage, send)
-        .then(
-          () => done(),
-          (thrown: unknown) => done(asError(thrown)),
-        )
-        .finally(() => {
-          inWork -= 1;
-          if (inWork > 0) this.status({ fill: 'blue', shape: 'ring', text: 'status.working' });
-        });
+      this.status(WORKING);
+      runStep(RED, this, config, definition, msg as DropshipMessage, send, show).then(
+        () => done(),
+        (thrown: unknown) => done(asError(thrown)),
+      );
     });
     let leave: (() => void) | undefined;
     this.on('close', (_removed: boolean, done: () => void) => {
@@ -147,9 +146,11 @@ export function receiveEvents<Config extends NodeDef>(RED: NodeAPI, node: Node, 
 
 type Status = Parameters<Node['status']>[0];
 
+const WORKING: Status = { fill: 'blue', shape: 'ring', text: 'status.working' };
+
 /**
- * Runs one step for one message: checks it, runs it, sends on what it hands out, sets the status. Resolves for what comes
- * back by itself; rejects with what a Catch node should see.
+ * Runs one step for one message: checks it, runs it, sends on what it hands out, shows the outcome (once). Resolves for what
+ * comes back by itself; rejects with what a Catch node should see.
  */
 export async function runStep<Accepted extends Payload, Config extends NodeDef>(
   RED: NodeAPI,
@@ -158,12 +159,13 @@ export async function runStep<Accepted extends Payload, Config extends NodeDef>(
   definition: DocumentNode<Accepted, Config>,
   msg: DropshipMessage,
   send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+  show: (outcome: Status) => void = (outcome) => node.status(outcome),
 ): Promise<void> {
   try {
-    node.status(await handle(RED, node, config, definition, msg, send));
+    show(await handle(RED, node, config, definition, msg, send));
   } catch (thrown) {
     const error = asError(thrown);
-    node.status({ fill: 'red', shape: 'dot', text: error instanceof DroplineError ? error.status : 'status.error' });
+    show({ fill: 'red', shape: 'dot', text: error instanceof DroplineError ? error.status : 'status.error' });
     throw error;
   }
 }

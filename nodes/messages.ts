@@ -1,4 +1,5 @@
 import type { Ledger } from '../ledger/ledger.ts';
+import { faultOf } from '../ledger/validate.ts';
 import { getDocument, type Documents } from '../ledger/documents.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { orderContent, type Order } from '../orders/order.ts';
@@ -19,6 +20,10 @@ export async function checkDocument(ledger: Ledger, msg: { payload?: unknown }, 
     });
   }
   const document = payload as { type: string; id?: string };
+  const fault = faultOf(document);
+  if (fault !== undefined) {
+    throw new ConfigurationMistake('WRONG_DOCUMENT', `msg.payload is no complete ${found} any more: ${fault} A node before this one changed it.`, { status: 'wrong document' });
+  }
   const kind = KINDS.find((each) => each === document.type);
   if (kind) await compare(ledger, kind, String(document.id), document);
   return document;

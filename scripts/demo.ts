@@ -150,11 +150,9 @@ async function follow(red: NodeRed, ids: string[]): Promise<OrderView[]> {
     views = [];
     for (const id of ids) {
       const view = await red.get<OrderView>(`/dropship/orders/${id}`).catch(() => undefined);
-      if (view) {
-        views.push(view);
-        journey.show(view);
-      }
+      if (view) views.push(view);
     }
+    journey.show(views);
     if (views.length === ids.length && views.every((view) => journey.isSettled(view))) return views;
     if (round % 10 === 9 && views.some((view) => view.bills.some((bill) => bill.state === 'entered'))) {
       await red.post('/inject/dl-pay-ask').catch(() => undefined);

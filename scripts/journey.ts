@@ -35,15 +35,21 @@ export class Journey {
     this.#say = say;
   }
 
-  show(view: OrderView): void {
-    const shown = this.#shown.get(view.order.id) ?? 0;
-    for (const entry of view.history.slice(shown)) {
-      if (SILENT.has(entry.what)) continue;
-      const subject = entry.subject === view.order.id ? '' : ` ${entry.subject.replace(`${view.order.id} `, '')}`;
+  /** Prints what is new, of all orders together, in the order of time. */
+  show(views: OrderView[]): void {
+    const news = views.flatMap((view) => {
+      const shown = this.#shown.get(view.order.id) ?? 0;
+      this.#shown.set(view.order.id, view.history.length);
+      return view.history.slice(shown).map((entry) => ({ order: view.order.id, entry }));
+    });
+    news.sort((a, b) => a.entry.at - b.entry.at);
+    for (const { order, entry } of news) {
+      // That the ERP had the customer's address already is no news to anyone.
+      if (SILENT.has(entry.what) || /\/(ship-to|customer)$/.test(entry.subject)) continue;
+      const subject = entry.subject === order ? '' : ` ${entry.subject.replace(`${order} `, '')}`;
       const detail = detailOf(entry.detail);
-      this.#say(`${new Date(entry.at).toISOString().slice(11, 19)}  ${view.order.id}  ${STEPS[entry.what] ?? entry.what}${subject}${detail ? `: ${detail}` : ''}`);
+      this.#say(`${new Date(entry.at).toISOString().slice(11, 19)}  ${order}  ${STEPS[entry.what] ?? entry.what}${subject}${detail ? `: ${detail}` : ''}`);
     }
-    this.#shown.set(view.order.id, view.history.length);
   }
 
   /** Paid as a whole, or all that can happen without a person has happened. */

@@ -3,13 +3,21 @@
  * Plain JavaScript without dependencies, because it runs on the system's Node.js before anything is installed.
  */
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const say = (text) => process.stderr.write(`${text}\n`);
+
+/** The Node.js that the project brings along, whatever the system has. */
+export const node = join(root, 'node_modules', '.bin', 'node');
+
+/** What the build reads. */
+const SOURCES = [
+  ...['orders', 'ledger', 'partners', 'nodes', 'desk', 'flows', 'icons', 'scripts', 'types.ts', 'docs/generic-rest.md'],
+  ...['package.json', 'tsconfig.base.json', 'tsconfig.build.json', 'tsconfig.editor.json'],
+];
 
 export function setUp() {
   install();
@@ -17,24 +25,38 @@ export function setUp() {
 }
 
 function install() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
-  const stamp = join(root, 'node_modules', '.dropline-installed');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  if (isInstalled()) return;
   say('Installing packages (about a minute the first time) ...');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'The packages could not be installed. Check that the npm registry can be reached.');
-  writeFileSync(stamp, lock);
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  run('npm', args, 'The packages could not be installed. Check that the npm registry can be reached.');
+}
+
+/** Whether each package of the lock file is there in its version, by the list that npm keeps of what it has installed. */
+function isInstalled() {
+  const list = join(root, 'node_modules', '.package-lock.json');
+  if (!existsSync(list) || !existsSync(node)) return false;
+  const { packages: installed } = JSON.parse(readFileSync(list, 'utf8'));
+  const { packages: locked } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  return Object.entries(locked).every(
+    // Optional ones may be for another system. The empty path is the project itself.
+    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+  );
 }
 
 function build() {
-  const built = join(root, 'dist', '.built');
-  const sources = ['orders', 'ledger', 'partners', 'nodes', 'desk', 'flows', 'icons', 'scripts', 'package.json', 'tsconfig.json', 'types.ts'];
-  const newest = Math.max(...sources.map((source) => newestIn(join(root, source))));
-  if (existsSync(built) && statSync(built).mtimeMs >= newest) return;
+  // Beside dist, because everything in dist is published.
+  const built = join(root, '.build', 'built');
+  const newest = Math.max(...SOURCES.map((source) => newestIn(join(root, source))));
+  if (existsSync(built) && existsSync(join(root, 'dist')) && statSync(built).mtimeMs >= newest) return;
   say('Building ...');
-  run(join(root, 'node_modules', '.bin', 'node'), [join(root, 'scripts', 'build.ts')], 'The build failed; see the messages above.');
+  const begun = new Date();
+  run(node, [join(root, 'scripts', 'build.ts')], 'The build failed; see the messages above.');
   writeFileSync(built, '');
+  // What was edited during the build counts as not built.
+  utimesSync(built, begun, begun);
 }
 
+/** A folder counts itself too: its time tells of a file that was removed. */
 function newestIn(path) {
   if (!existsSync(path)) return 0;
   const state = statSync(path);

@@ -2,12 +2,12 @@
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setUp } from './setup.mjs';
+import { node, setUp } from './setup.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 setUp();
-const demo = spawn(join(root, 'node_modules', '.bin', 'node'), ['--disable-warning=ExperimentalWarning', join(root, 'scripts', 'demo.ts'), ...process.argv.slice(2)], {
+const demo = spawn(node, ['--disable-warning=ExperimentalWarning', join(root, 'scripts', 'demo.ts'), ...process.argv.slice(2)], {
   cwd: root,
   stdio: 'inherit',
 });

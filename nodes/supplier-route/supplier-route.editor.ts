@@ -116,6 +116,51 @@
     return rows;
   }
 
+  /** "WINE-1 x 3, GLASS-6": SKUs with their quantities; without one it is a single piece. */
+  function readLines(text: string): { sku: string; quantity: string }[] {
+    return text
+      .split(/[,;\n]/)
+      .map((part) => /^\s*(.+?)(?:\s+[x*]?\s*(\d+(?:\.\d+)?))?\s*$/i.exec(part))
+      .flatMap((match) => (match?.[1] ? [{ sku: match[1], quantity: match[2] ?? '1' }] : []));
+  }
+
+  /** Asks the runtime what it would decide with the settings of the dialog, deployed or not. */
+  function prepareDryRun(node: EditorNode): void {
+    const result = $('#dropship-dry-result');
+    const show = (lines: string[]): void => {
+      result.empty();
+      for (const line of lines) $('<div>').text(line).appendTo(result);
+    };
+    $('#dropship-dry-run').on('click', () => {
+      const ledger = String($('#node-input-ledger').val() ?? '');
+      const question = {
+        ledger: ledger === '_ADD_' ? '' : ledger,
+        strategy: $('#node-input-strategy').val(),
+        source: $('#node-input-source').val(),
+        file: $('#node-input-file').val(),
+        wholeUnits: $('#node-input-wholeUnits').prop('checked') as boolean,
+        offers: readList('offers'),
+        rules: readList('rules'),
+        country: $('#dropship-dry-country').val(),
+        lines: readLines(String($('#dropship-dry-lines').val() ?? '')),
+      };
+      $.ajax({
+        url: `${RED.settings.apiRootUrl}dropship/route/dry-run`,
+        method: 'POST',
+        contentType: 'application/json',
+        data: JSON.stringify(question),
+      })
+        .done((answer: { sentences: string[]; total: string }) =>
+          show([...answer.sentences, node._('dryRun.total', { total: answer.total })]),
+        )
+        .fail((request) => {
+          const said = (request.responseJSON as { error?: { message?: string } } | undefined)?.error?.message;
+          const denied = request.status === 401 || request.status === 403;
+          show([said ?? node._(denied ? 'dryRun.notAllowed' : 'dryRun.failed')]);
+        });
+    });
+  }
+
   RED.nodes.registerType<SupplierRoute>('supplier-route', {
     category: 'drop shipping',
     color: '#F3B567',
@@ -167,6 +212,7 @@
       };
       source.on('change', show);
       show();
+      prepareDryRun(this);
     },
     oneditsave() {
       this.offers = readList('offers');

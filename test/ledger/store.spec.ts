@@ -178,7 +178,7 @@ async function holding(file: string): Promise<ChildProcess> {
     await store.transact(() => query('CREATE TABLE thing (n BIGINT)'));
     await store.transact(() => query('INSERT INTO thing (n) VALUES (7)'));
     process.stdout.write('open');
-    setInterval(() => undefined, 1000);
+    setInterval(() => store.transact(() => query('SELECT 1')), 1000);
   `;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout!, 'data');

@@ -1,0 +1,171 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import type { OrderView } from '../ledger/views.ts';
+import type { PaymentRun } from '../orders/payment.ts';
+import { demoOrders, suppliers } from '../sandbox/catalogue.ts';
+import { startSandbox, type Sandbox } from '../sandbox/index.ts';
+import { demoFlows } from './demo-flows.ts';
+import { Journey } from './journey.ts';
+import { startNodeRed, type NodeRed } from './node-red.ts';
+
+/**
+ * The pictures of the documentation, `docs/images/`: runs the demo orders through the shipped flows in a folder of its own, so that
+ * status texts stand under the nodes, and photographs the editor in both themes. Needs Chromium: `CHROMIUM=/path/to/chromium`,
+ * otherwise /usr/bin/chromium.
+ */
+const images = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'images');
+const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const THEMES = ['light', 'dark'] as const;
+type Theme = (typeof THEMES)[number];
+
+const TABS = [
+  { id: 'dl-intake', file: 'intake' },
+  { id: 'dl-fulfil', file: 'fulfilment' },
+  { id: 'dl-pay', file: 'payment' },
+];
+const DIALOGS = [
+  { node: 'dl-in-route', file: 'dialog-supplier-route' },
+  { node: 'dl-shop', file: 'dialog-ecommerce-platform' },
+  { node: 'dl-prompt', file: 'dialog-supplier' },
+];
+
+/** What these pictures use of the editor's global. */
+interface Editor {
+  nodes: { node(id: string): { type: string } | null; eachConfig(each: (node: { id: string }) => boolean): void };
+  workspaces: { show(id: string): void };
+  actions: { invoke(action: string): void };
+  editor: { edit(node: unknown): void; editConfig(name: string, type: string, id: string): void };
+  sidebar: { help: { show(type: string): void } };
+}
+
+if (!existsSync(executablePath)) {
+  console.error(`There is no browser at ${executablePath}. Install Chromium, or set CHROMIUM to its path.`);
+  process.exit(1);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'dropline-pictures-'));
+let sandbox: Sandbox | undefined;
+let nodeRed: NodeRed | undefined;
+let browser: Browser | undefined;
+try {
+  const bankFolder = join(folder, 'bank');
+  mkdirSync(bankFolder);
+  mkdirSync(images, { recursive: true });
+  const port = await freePort();
+  sandbox = await startSandbox({ port: 0, dropline: { url: `http://127.0.0.1:${port}` }, bank: { folder: bankFolder } });
+  nodeRed = await startNodeRed({ userDir: join(folder, 'node-red'), port });
+  await nodeRed.deploy(demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 5 } }));
+  await approveBankAccounts(nodeRed);
+  await settleOrders(nodeRed, await placeOrders(sandbox));
+
+  browser = await chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  for (const theme of THEMES) await photographEditor(browser, nodeRed.url, theme);
+  await photographShop(browser, sandbox.urls.shop);
+} finally {
+  await browser?.close();
+  await nodeRed?.stop();
+  await sandbox?.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function photographEditor(from: Browser, url: string, theme: Theme): Promise<void> {
+  const context = await from.newContext({ viewport: { width: 1440, height: 760 }, colorScheme: theme });
+  await context.addInitScript((chosen) => localStorage.setItem('view-dark-theme', JSON.stringify(chosen)), theme);
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.waitForSelector(".red-ui-palette-node[data-palette-type='supplier-route']");
+  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.actions.invoke('core:toggle-right-sidebar'));
+  await page.fill('#red-ui-palette-search input, .red-ui-palette-search input', 'drop');
+  for (const { id, file } of TABS) {
+    await page.evaluate((tab) => (globalThis as unknown as { RED: Editor }).RED.workspaces.show(tab), id);
+    await shoot(page, `${file}-${theme}`);
+  }
+  for (const { node, file } of DIALOGS) {
+    await page.evaluate((id) => {
+      const { RED } = globalThis as unknown as { RED: Editor };
+      const found = RED.nodes.node(id)!;
+      if (id === 'dl-in-route') RED.editor.edit(found);
+      else RED.editor.editConfig('', found.type, id);
+    }, node);
+    await page.waitForSelector('.red-ui-tray-body .dropship-form');
+    await shoot(page, `${file}-${theme}`);
+    await page.click('#node-dialog-cancel, #node-config-dialog-cancel');
+    await page.waitForSelector('.red-ui-tray', { state: 'detached' });
+  }
+  await page.evaluate(() => {
+    const { RED } = globalThis as unknown as { RED: Editor };
+    RED.workspaces.show('dl-intake');
+    RED.actions.invoke('core:toggle-right-sidebar');
+    RED.sidebar.help.show('supplier-route');
+  });
+  await shoot(page, `help-${theme}`);
+  await context.close();
+}
+
+async function photographShop(from: Browser, url: string): Promise<void> {
+  const page = await from.newPage({ viewport: { width: 1000, height: 900 } });
+  await page.goto(url);
+  await shoot(page, 'storefront');
+}
+
+/** The canvas and the dialogs slide in; a second later they stand. */
+async function shoot(page: Page, name: string): Promise<void> {
+  await delay(1000);
+  await page.screenshot({ path: join(images, `${name}.png`) });
+}
+
+async function approveBankAccounts(red: NodeRed): Promise<void> {
+  for (const { name, company, iban, bic, address } of Object.values(suppliers)) {
+    const { street, postalCode, city, country } = address;
+    const path = `/dropship/suppliers/${name}/beneficiary`;
+    const { version } = await red.post<{ version: number }>(path, { name: company, iban, bic, street, postalCode, city, country });
+    await red.post(`${path}/${version}/approve`);
+  }
+}
+
+async function placeOrders({ urls }: Sandbox): Promise<string[]> {
+  const ids: string[] = [];
+  for (const { lines, customer } of demoOrders) {
+    const response = await fetch(`${urls.shop}/__sandbox/shop/orders`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ lines, country: customer.country, customer }),
+    });
+    ids.push(`shop-${((await response.json()) as { id: number }).id}`);
+  }
+  return ids;
+}
+
+/** Until every order is paid or waits for a person; payment runs are approved on the way. */
+async function settleOrders(red: NodeRed, ids: string[]): Promise<void> {
+  const journey = new Journey(() => undefined);
+  const until = Date.now() + 120_000;
+  for (let round = 0; Date.now() < until; round += 1) {
+    const views = await Promise.all(ids.map((id) => red.get<OrderView>(`/dropship/orders/${id}`).catch(() => undefined)));
+    if (views.every((view) => view && journey.isSettled(view))) return;
+    if (round % 10 === 9 && views.some((view) => view?.bills.some((bill) => bill.state === 'entered'))) await red.post('/inject/dl-pay-ask');
+    for (const run of await red.get<PaymentRun[]>('/dropship/runs')) {
+      if (run.state === 'waiting-for-approval') await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(() => undefined);
+    }
+    await delay(300);
+  }
+  throw new Error('The demo orders were not settled within two minutes. Run "npm start" and look at what is missing.');
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
