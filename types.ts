@@ -8,7 +8,15 @@ export type { Bill, BillLine } from './orders/bill.ts';
 export type { Money } from './orders/money.ts';
 export type { Offer } from './orders/offer.ts';
 export type { AffectedLine, ErpRecord, Order, OrderLine, OrderLines } from './orders/order.ts';
-export type { Beneficiary, Payable, Payables, Payment, PaymentRun, PaymentState, PaymentStatus } from './orders/payment.ts';
+export type {
+  Beneficiary,
+  Payable,
+  Payables,
+  Payment,
+  PaymentRun,
+  PaymentState,
+  PaymentStatus,
+} from './orders/payment.ts';
 export type { PurchaseOrder, PurchaseOrderLine, PurchaseOrderState } from './orders/purchase-order.ts';
 export type { Quantity } from './orders/quantity.ts';
 export type { Parcel, Shipment, ShippedLine } from './orders/shipment.ts';

@@ -37,7 +37,11 @@ export function* markShipped(po: PurchaseOrder): Transaction<void> {
  * made cannot know of it, shipped or not; a newer figure is taken to be without what has shipped, and with all that has not.
  * @param record false for a dry run, which leaves no trace of the figures that it was asked with
  */
-export function* openAllocations(offers: readonly Offer[], now: number, record = true): Transaction<{ supplier: string; sku: string; quantity: string }[]> {
+export function* openAllocations(
+  offers: readonly Offer[],
+  now: number,
+  record = true,
+): Transaction<{ supplier: string; sku: string; quantity: string }[]> {
   const open: { supplier: string; sku: string; quantity: string }[] = [];
   for (const offer of offers) {
     if (offer.stock === undefined) continue;
@@ -48,7 +52,8 @@ export function* openAllocations(offers: readonly Offer[], now: number, record =
       offer.sku,
       since,
     );
-    if (rows.length > 0) open.push({ supplier: offer.supplier, sku: offer.sku, quantity: total(rows.map((row) => row.quantity)) });
+    if (rows.length > 0)
+      open.push({ supplier: offer.supplier, sku: offer.sku, quantity: total(rows.map((row) => row.quantity)) });
   }
   return open;
 }

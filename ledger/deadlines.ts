@@ -6,7 +6,13 @@ import { query } from './store.ts';
  * flow that drops it yields the exception `NOT_PROGRESSING`, which names the missing step.
  */
 export function* expectStep(key: string, step: string, dueAt: number, orderId?: string) {
-  yield* query(`INSERT INTO deadline (key, order_id, step, due_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`, key, orderId, step, dueAt);
+  yield* query(
+    `INSERT INTO deadline (key, order_id, step, due_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`,
+    key,
+    orderId,
+    step,
+    dueAt,
+  );
 }
 
 /** The step came. An exception that missed it is settled. */

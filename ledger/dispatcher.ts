@@ -92,7 +92,13 @@ export class Dispatcher {
     if (present && present.id !== receiver.id) return false;
     this.#receivers.set(key, receiver);
     void this.#core
-      .transact('receiver', () => query(`UPDATE event SET due_at = ?, note = NULL WHERE state IN ('open', 'stored') AND kind = ? AND note = 'no receiver'`, this.#core.now(), kind))
+      .transact('receiver', () =>
+        query(
+          `UPDATE event SET due_at = ?, note = NULL WHERE state IN ('open', 'stored') AND kind = ? AND note = 'no receiver'`,
+          this.#core.now(),
+          kind,
+        ),
+      )
       .then(() => this.wake())
       .catch((error: unknown) => this.#core.log('error', asError(error).message));
     return true;
@@ -193,7 +199,15 @@ export class Dispatcher {
     const now = this.#core.now();
     let work = this.#work.get(eventId);
     if (!work) {
-      work = { lastStep: now, running: 0, until: undefined, failed: undefined, emittedAt: now, emission: 0, stepped: true };
+      work = {
+        lastStep: now,
+        running: 0,
+        until: undefined,
+        failed: undefined,
+        emittedAt: now,
+        emission: 0,
+        stepped: true,
+      };
       this.#work.set(eventId, work);
     }
     work.lastStep = now;
@@ -228,7 +242,9 @@ export class Dispatcher {
     for (;;) {
       if (this.#closed || this.#paused) return;
       const now = this.#core.now();
-      const travelling = [...this.#work.values()].filter((work) => !work.stepped && now - work.emittedAt < TRAVEL_TIME).length;
+      const travelling = [...this.#work.values()].filter(
+        (work) => !work.stepped && now - work.emittedAt < TRAVEL_TIME,
+      ).length;
       const room = Math.min(this.#core.settings.batch, this.#core.settings.maxEffects - this.#running - travelling);
       if (room <= 0) {
         if (travelling > 0) this.#wakeAt(now + TRAVEL_TIME);
@@ -252,7 +268,11 @@ export class Dispatcher {
           await this.#putBack(event, receiver ? undefined : 'no receiver', receiver ? now : now + RECEIVER_CHECK);
           continue;
         }
-        this.#work.set(event.id, { ...newWork(now), running: this.#work.get(event.id)?.running ?? 0, emission: event.emitted + 1 });
+        this.#work.set(event.id, {
+          ...newWork(now),
+          running: this.#work.get(event.id)?.running ?? 0,
+          emission: event.emitted + 1,
+        });
         this.#core.crashPoint(`before emit ${event.kind}`);
         try {
           receiver.emit(event, event.emits ?? []);
@@ -269,32 +289,49 @@ export class Dispatcher {
   async #judgeFailed(eventId: string, error: Error): Promise<void> {
     this.#core.log('error', `event ${eventId} could not be judged: ${error.message}`);
     const { maxAttempts } = this.#core.settings;
-    await this.#core.transact('judge failed', function* (this: Dispatcher): Transaction<void> {
-      const now = this.#core.now();
-      const row = yield* queryOne<{ attempts: number; kind: string; partner: string; order_id: string | null }>(
-        `UPDATE event SET attempts = attempts + 1 WHERE id = ? RETURNING attempts, kind, partner, order_id`,
-        Number(eventId),
-      );
-      if (!row) return;
-      if (row.attempts < maxAttempts) {
-        yield* query(`UPDATE event SET due_at = ?, note = ? WHERE id = ?`, now + backOff(row.attempts, this.#core.random()), error.message.slice(0, 200), Number(eventId));
-        return;
-      }
-      yield* query(`UPDATE event SET state = 'quarantined', due_at = NULL, note = ? WHERE id = ?`, error.message.slice(0, 200), Number(eventId));
-      yield* raise(now, {
-        subject: `event ${eventId}`,
-        code: 'EVENT_FAILS',
-        message: `The ${row.kind} from ${row.partner} could not be read ${row.attempts} times (${error.message.slice(0, 200)}). This is a mistake in the program or in a mapping: mend it, then run the event again; other events go on.`,
-        orderId: row.order_id ?? undefined,
-        eventId,
-      });
-    }.bind(this));
+    await this.#core.transact(
+      'judge failed',
+      function* (this: Dispatcher): Transaction<void> {
+        const now = this.#core.now();
+        const row = yield* queryOne<{ attempts: number; kind: string; partner: string; order_id: string | null }>(
+          `UPDATE event SET attempts = attempts + 1 WHERE id = ? RETURNING attempts, kind, partner, order_id`,
+          Number(eventId),
+        );
+        if (!row) return;
+        if (row.attempts < maxAttempts) {
+          yield* query(
+            `UPDATE event SET due_at = ?, note = ? WHERE id = ?`,
+            now + backOff(row.attempts, this.#core.random()),
+            error.message.slice(0, 200),
+            Number(eventId),
+          );
+          return;
+        }
+        yield* query(
+          `UPDATE event SET state = 'quarantined', due_at = NULL, note = ? WHERE id = ?`,
+          error.message.slice(0, 200),
+          Number(eventId),
+        );
+        yield* raise(now, {
+          subject: `event ${eventId}`,
+          code: 'EVENT_FAILS',
+          message: `The ${row.kind} from ${row.partner} could not be read ${row.attempts} times (${error.message.slice(0, 200)}). This is a mistake in the program or in a mapping: mend it, then run the event again; other events go on.`,
+          orderId: row.order_id ?? undefined,
+          eventId,
+        });
+      }.bind(this),
+    );
   }
 
   /** An event that could not be emitted: its attempt does not count. Where there is no receiver it waits, visibly. */
   #putBack(event: LedgerEvent, note: string | undefined, until: number): Promise<unknown> {
     return this.#core.transact('put back', () =>
-      query(`UPDATE event SET due_at = ?, note = ?, attempts = attempts - 1, emitted = emitted - 1 WHERE id = ?`, until, note, Number(event.id)),
+      query(
+        `UPDATE event SET due_at = ?, note = ?, attempts = attempts - 1, emitted = emitted - 1 WHERE id = ?`,
+        until,
+        note,
+        Number(event.id),
+      ),
     );
   }
 
@@ -326,12 +363,23 @@ export class Dispatcher {
         });
         continue;
       }
-      yield* query(`UPDATE event SET attempts = ?, emitted = emitted + 1, due_at = NULL WHERE id = ?`, event.attempts + 1, Number(event.id));
+      yield* query(
+        `UPDATE event SET attempts = ?, emitted = emitted + 1, due_at = NULL WHERE id = ?`,
+        event.attempts + 1,
+        Number(event.id),
+      );
       claimed.push(event);
     }
     judging.id = undefined;
-    const next = yield* queryOne<{ due: number | null }>(`SELECT MIN(due_at) AS due FROM event WHERE state IN ('stored', 'waiting', 'open') AND due_at > ?`, now);
-    return { claimed, looked: due.length, next: next?.due === null || next === undefined ? undefined : Number(next.due) };
+    const next = yield* queryOne<{ due: number | null }>(
+      `SELECT MIN(due_at) AS due FROM event WHERE state IN ('stored', 'waiting', 'open') AND due_at > ?`,
+      now,
+    );
+    return {
+      claimed,
+      looked: due.length,
+      next: next?.due === null || next === undefined ? undefined : Number(next.due),
+    };
   }
 
   *#judgeEvent(event: LedgerEvent, now: number): Transaction<LedgerEvent | undefined> {
@@ -339,17 +387,45 @@ export class Dispatcher {
     const orderId = judgement.orderId ?? event.orderId;
     switch (judgement.verdict) {
       case 'emit':
-        yield* query(`UPDATE event SET state = 'open', emits = ?, order_id = ?, note = NULL WHERE id = ?`, JSON.stringify(judgement.emits), orderId, Number(event.id));
+        yield* query(
+          `UPDATE event SET state = 'open', emits = ?, order_id = ?, note = NULL WHERE id = ?`,
+          JSON.stringify(judgement.emits),
+          orderId,
+          Number(event.id),
+        );
         return { ...event, state: 'open', emits: judgement.emits, orderId };
       case 'close':
-        yield* query(`UPDATE event SET state = 'closed', note = ?, order_id = ?, due_at = NULL, closed_at = ? WHERE id = ?`, judgement.note, orderId, now, Number(event.id));
+        yield* query(
+          `UPDATE event SET state = 'closed', note = ?, order_id = ?, due_at = NULL, closed_at = ? WHERE id = ?`,
+          judgement.note,
+          orderId,
+          now,
+          Number(event.id),
+        );
         return undefined;
       case 'wait':
-        yield* query(`UPDATE event SET state = 'waiting', note = ?, order_id = ?, due_at = ? WHERE id = ?`, judgement.note, orderId, judgement.until, Number(event.id));
+        yield* query(
+          `UPDATE event SET state = 'waiting', note = ?, order_id = ?, due_at = ? WHERE id = ?`,
+          judgement.note,
+          orderId,
+          judgement.until,
+          Number(event.id),
+        );
         return undefined;
       case 'unusable':
-        yield* query(`UPDATE event SET state = 'unusable', note = ?, order_id = ?, due_at = NULL WHERE id = ?`, judgement.code, orderId, Number(event.id));
-        yield* raise(now, { subject: `event ${event.id}`, code: judgement.code, message: judgement.message, orderId: orderId ?? undefined, eventId: event.id });
+        yield* query(
+          `UPDATE event SET state = 'unusable', note = ?, order_id = ?, due_at = NULL WHERE id = ?`,
+          judgement.code,
+          orderId,
+          Number(event.id),
+        );
+        yield* raise(now, {
+          subject: `event ${event.id}`,
+          code: judgement.code,
+          message: judgement.message,
+          orderId: orderId ?? undefined,
+          eventId: event.id,
+        });
         return undefined;
     }
   }
@@ -373,7 +449,10 @@ export class Dispatcher {
    * A message that outlived its event (a long delay in the flow) opens it again.
    */
   *#parkEvent(eventId: string, until: number, failed: Error | undefined): Transaction<void> {
-    const row = yield* queryOne<{ attempts: number; due_at: number | null }>(`SELECT attempts, due_at FROM event WHERE id = ? AND state IN ('open', 'closed')`, Number(eventId));
+    const row = yield* queryOne<{ attempts: number; due_at: number | null }>(
+      `SELECT attempts, due_at FROM event WHERE id = ? AND state IN ('open', 'closed')`,
+      Number(eventId),
+    );
     if (!row) return;
     const parked = row.due_at !== null;
     const due = failed ? this.#core.now() + backOff(Number(row.attempts), this.#core.random()) : until;
@@ -404,7 +483,9 @@ export class Dispatcher {
       // Could not be put back before, because the database did not answer.
       if (work.running === 0 && work.until !== undefined) this.#park(id, work);
     }
-    const quiet = [...this.#work].filter(([, work]) => work.running === 0 && now - work.lastStep >= this.#core.settings.quietTime).map(([id]) => id);
+    const quiet = [...this.#work]
+      .filter(([, work]) => work.running === 0 && now - work.lastStep >= this.#core.settings.quietTime)
+      .map(([id]) => id);
     if (quiet.length > 0) {
       const back = await this.#core.transact('close', () => this.#closeQuiet(quiet, now));
       for (const id of quiet) {
@@ -425,7 +506,10 @@ export class Dispatcher {
         Number(id),
       );
       // What has a due time was put back by another branch of the flow and is not at its end.
-      const row = yield* queryOne<{ attempts: number }>(`SELECT attempts FROM event WHERE id = ? AND state = 'open' AND due_at IS NULL`, Number(id));
+      const row = yield* queryOne<{ attempts: number }>(
+        `SELECT attempts FROM event WHERE id = ? AND state = 'open' AND due_at IS NULL`,
+        Number(id),
+      );
       if (!row) continue;
       if (Number(unsettled?.n ?? 0) === 0) {
         yield* query(`UPDATE event SET state = 'closed', closed_at = ?, attempts = 0 WHERE id = ?`, now, Number(id));
@@ -470,5 +554,13 @@ export class Dispatcher {
 }
 
 function newWork(now: number): Work {
-  return { lastStep: now, running: 0, until: undefined, failed: undefined, emittedAt: now, emission: 0, stepped: false };
+  return {
+    lastStep: now,
+    running: 0,
+    until: undefined,
+    failed: undefined,
+    emittedAt: now,
+    emission: 0,
+    stepped: false,
+  };
 }

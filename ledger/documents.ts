@@ -52,7 +52,11 @@ export function* setDocumentState(kind: DocumentKind, id: string, state: string,
 
 /** All documents of one kind that belong to an order, oldest number first. */
 export function* documentsOf<K extends DocumentKind>(kind: K, orderId: string) {
-  const rows = yield* query<{ body: string }>(`SELECT body FROM document WHERE order_id = ? AND kind = ? ORDER BY id`, orderId, kind);
+  const rows = yield* query<{ body: string }>(
+    `SELECT body FROM document WHERE order_id = ? AND kind = ? ORDER BY id`,
+    orderId,
+    kind,
+  );
   return rows.map((row) => JSON.parse(row.body) as Documents[K]);
 }
 

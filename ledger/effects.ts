@@ -220,7 +220,12 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   }
 
   /** Decides, in one transaction with the check of the document's state, what is to be done about a write. */
-  function* intend<Result extends Json>(op: Frame, key: string, hash: string, write: Write<Result>): Transaction<Next<Result>> {
+  function* intend<Result extends Json>(
+    op: Frame,
+    key: string,
+    hash: string,
+    write: Write<Result>,
+  ): Transaction<Next<Result>> {
     yield* reopen(op.eventId);
     const now = core.now();
     const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
@@ -264,16 +269,38 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         // `sending` with nobody sending it in this process: the process died between intent and result. What is in doubt
         // is settled even when the document is no longer wanted: the partner may have it.
         if (row.content_hash !== hash) {
-          return yield* ask(op, key, row.attempt, `Whether ${op.partner} has done "${describe(op, write)}" is not known, and its content has changed since.`);
+          return yield* ask(
+            op,
+            key,
+            row.attempt,
+            `Whether ${op.partner} has done "${describe(op, write)}" is not known, and its content has changed since.`,
+          );
         }
         if (write.settle === 'idempotent') {
-          if (forbidden) return yield* ask(op, key, row.attempt, `${forbidden.message} Whether ${op.partner} has done "${describe(op, write)}" before is not known.`);
+          if (forbidden)
+            return yield* ask(
+              op,
+              key,
+              row.attempt,
+              `${forbidden.message} Whether ${op.partner} has done "${describe(op, write)}" before is not known.`,
+            );
           return yield* takeAttempt(key, hash, row.attempt, now);
         }
-        if (write.settle === 'ask') return yield* ask(op, key, row.attempt, `Whether ${op.partner} has done "${describe(op, write)}" is not known, and it cannot be asked.`);
+        if (write.settle === 'ask')
+          return yield* ask(
+            op,
+            key,
+            row.attempt,
+            `Whether ${op.partner} has done "${describe(op, write)}" is not known, and it cannot be asked.`,
+          );
         const due = row.state === 'in-doubt' ? (row.due_at ?? now) : Number(row.started_at) + op.settleTime;
         if (due <= now) return { next: 'find', attempt: row.attempt, since: Number(row.first_started_at) };
-        yield* query(`UPDATE effect SET state = 'in-doubt', due_at = ? WHERE key = ? AND attempt = ?`, due, key, row.attempt);
+        yield* query(
+          `UPDATE effect SET state = 'in-doubt', due_at = ? WHERE key = ? AND attempt = ?`,
+          due,
+          key,
+          row.attempt,
+        );
         return { next: 'wait', until: due, reason: `${op.partner} may still be working on it` };
       }
     }
@@ -287,7 +314,12 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     } catch (thrown) {
       if (!(thrown instanceof DroplineError) && !(thrown instanceof Obsolete)) throw thrown;
       if (row?.state === 'waiting') {
-        yield* query(`UPDATE effect SET state = 'refused', due_at = NULL, error_code = ?, error = ? WHERE key = ?`, OBSOLETE, thrown.message, row.key);
+        yield* query(
+          `UPDATE effect SET state = 'refused', due_at = NULL, error_code = ?, error = ? WHERE key = ?`,
+          OBSOLETE,
+          thrown.message,
+          row.key,
+        );
       }
       return thrown;
     }
@@ -306,13 +338,21 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     return { next: 'send', attempt: attempt + 1, look: true };
   }
 
-  async function send<Result extends Json>(op: Frame, key: string, write: Write<Result>, number: number, look: boolean): Promise<Next<Result>> {
+  async function send<Result extends Json>(
+    op: Frame,
+    key: string,
+    write: Write<Result>,
+    number: number,
+    look: boolean,
+  ): Promise<Next<Result>> {
     const attempt: Attempt = { key, number, signal: new AbortController().signal };
     core.crashPoint(`before send ${op.kind} ${write.step}`);
     let result: Result;
     let adopted = false;
     try {
-      const found = look && write.settle === 'probe' && write.look === 'always' ? await write.find() : undefined;
+      // A retry looks first: what was taken for certainly not sent, or sent again by a person's word, may be there after all.
+      const looks = look && write.settle === 'probe' && (write.look === 'always' || number > 1);
+      const found = looks ? await write.find() : undefined;
       adopted = found !== undefined;
       result = found ?? (await write.send(attempt));
     } catch (thrown) {
@@ -323,7 +363,13 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     return commit(op, key, number, result, adopted);
   }
 
-  async function find<Result extends Json>(op: Frame, key: string, write: Write<Result>, attempt: number, since: number): Promise<Next<Result>> {
+  async function find<Result extends Json>(
+    op: Frame,
+    key: string,
+    write: Write<Result>,
+    attempt: number,
+    since: number,
+  ): Promise<Next<Result>> {
     if (write.settle !== 'probe') throw new Error(`${key} is settled by ${write.settle}, not by a probe`);
     core.crashPoint(`before find ${op.kind} ${write.step}`);
     let found: Result | undefined;
@@ -335,22 +381,43 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     core.crashPoint(`after find ${op.kind} ${write.step}`);
     if (found !== undefined) return commit(op, key, attempt, found, true);
     return core.transact(`retry ${op.kind} ${write.step}`, function* (): Transaction<Next<Result>> {
-      yield* query(`UPDATE effect SET state = 'waiting', due_at = ? WHERE key = ? AND attempt = ? AND state <> 'done'`, core.now(), key, attempt);
+      yield* query(
+        `UPDATE effect SET state = 'waiting', due_at = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
+        core.now(),
+        key,
+        attempt,
+      );
       const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
       const forbidden = yield* forbid(op, row);
       if (forbidden) return { next: 'refuse', error: forbidden, raised: false };
       if (write.whenMissing === 'ask') {
-        return yield* ask(op, key, attempt, `${op.partner} does not know of "${describe(op, write)}". Because it is about money it is not sent again by itself.`);
+        return yield* ask(
+          op,
+          key,
+          attempt,
+          `${op.partner} does not know of "${describe(op, write)}". Because it is about money it is not sent again by itself.`,
+        );
       }
       if (attempt >= MOST_SENDS) {
-        return yield* ask(op, key, attempt, `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times and does not have it.`);
+        return yield* ask(
+          op,
+          key,
+          attempt,
+          `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times and does not have it.`,
+        );
       }
       const taken = yield* takeAttempt<Result>(key, row?.content_hash ?? '', attempt, core.now());
       return taken.next === 'send' ? { ...taken, look: false } : taken;
     });
   }
 
-  function commit<Result extends Json>(op: Frame, key: string, attempt: number, result: Result, adopted: boolean): Promise<Next<Result>> {
+  function commit<Result extends Json>(
+    op: Frame,
+    key: string,
+    attempt: number,
+    result: Result,
+    adopted: boolean,
+  ): Promise<Next<Result>> {
     return core.transact(`result of ${op.kind}`, function* (): Transaction<Next<Result>> {
       const now = core.now();
       const mine = yield* queryOne(
@@ -367,12 +434,25 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         return { next: 'wait', until: now + 1000, reason: 'another instance is at it' };
       }
       yield* settle(now, { subject: key }, 'dropline', adopted ? 'Found at the partner.' : 'Done after all.');
-      if (adopted) yield* note(now, { orderId: op.orderId, eventId: op.eventId, what: 'found at the partner', subject: key, detail: summaryOf(result) });
+      if (adopted)
+        yield* note(now, {
+          orderId: op.orderId,
+          eventId: op.eventId,
+          what: 'found at the partner',
+          subject: key,
+          detail: summaryOf(result),
+        });
       return { next: 'answer', result };
     });
   }
 
-  function settleFailure<Result>(op: Frame, key: string, write: Write<Json>, attempt: number, error: Error): Promise<Next<Result>> {
+  function settleFailure<Result>(
+    op: Frame,
+    key: string,
+    write: Write<Json>,
+    attempt: number,
+    error: Error,
+  ): Promise<Next<Result>> {
     if (error instanceof TemporaryFault) return postpone(op, key, attempt, 'waiting', error);
     if (error instanceof BusinessRefusal || error instanceof ConfigurationMistake) {
       return core.transact(`refusal of ${op.kind}`, function* (): Transaction<Next<Result>> {
@@ -384,11 +464,21 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     return core.transact(`doubt about ${op.kind}`, function* (): Transaction<Next<Result>> {
       const now = core.now();
       if (write.settle === 'ask') {
-        return yield* ask(op, key, attempt, `Whether ${op.partner} has done "${describe(op, write)}" is not known, and it cannot be asked. ${error.message}`);
+        return yield* ask(
+          op,
+          key,
+          attempt,
+          `Whether ${op.partner} has done "${describe(op, write)}" is not known, and it cannot be asked. ${error.message}`,
+        );
       }
       const due = now + (write.settle === 'idempotent' ? backOff(attempt, core.random()) : op.settleTime);
       if (write.settle === 'idempotent' && attempt >= MOST_SENDS) {
-        return yield* ask(op, key, attempt, `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times. ${error.message}`);
+        return yield* ask(
+          op,
+          key,
+          attempt,
+          `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times. ${error.message}`,
+        );
       }
       yield* query(
         `UPDATE effect SET state = 'in-doubt', due_at = ?, error_code = ?, error = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
@@ -398,7 +488,13 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         key,
         attempt,
       );
-      yield* note(now, { orderId: op.orderId, eventId: op.eventId, what: 'in doubt', subject: key, detail: { attempt, error: error.message } });
+      yield* note(now, {
+        orderId: op.orderId,
+        eventId: op.eventId,
+        what: 'in doubt',
+        subject: key,
+        detail: { attempt, error: error.message },
+      });
       return { next: 'wait', until: due, reason: error.message };
     });
   }
@@ -414,15 +510,27 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   ): Promise<Next<Result>> {
     return core.transact(`pause of ${op.kind}`, function* (): Transaction<Next<Result>> {
       const now = core.now();
-      const row = yield* queryOne<{ first_started_at: number }>(`SELECT first_started_at FROM effect WHERE key = ?`, key);
+      const row = yield* queryOne<{ first_started_at: number }>(
+        `SELECT first_started_at FROM effect WHERE key = ?`,
+        key,
+      );
       if (now - Number(since ?? row?.first_started_at ?? now) > core.settings.patience) {
         const code = error instanceof DroplineError ? error.code : 'UNEXPECTED';
-        yield* refuse(op, key, attempt, state === 'waiting' ? 'refused' : 'asked', code, `${error.message} It has been tried for a long time.`);
+        yield* refuse(
+          op,
+          key,
+          attempt,
+          state === 'waiting' ? 'refused' : 'asked',
+          code,
+          `${error.message} It has been tried for a long time.`,
+        );
         return { next: 'refuse', error };
       }
       // A probe that fails counts no attempt, so it is the time that has gone by that slows it down.
       const elapsed = state === 'in-doubt' ? now - Number(since ?? now) : 0;
-      const wait = (error instanceof TemporaryFault ? error.retryAfter : undefined) ?? Math.max(backOff(attempt, core.random()), Math.min(Math.round(elapsed / 4), 300_000));
+      const wait =
+        (error instanceof TemporaryFault ? error.retryAfter : undefined) ??
+        Math.max(backOff(attempt, core.random()), Math.min(Math.round(elapsed / 4), 300_000));
       yield* query(
         `UPDATE effect SET state = ?, due_at = ?, error_code = ?, error = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
         state,
@@ -473,7 +581,10 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
    * work, not due: emitting it again would send it through the same long delay once more, for ever.
    */
   function* reopen(eventId: string) {
-    yield* query(`UPDATE event SET state = 'open', due_at = NULL, closed_at = NULL WHERE id = ? AND state = 'closed'`, Number(eventId));
+    yield* query(
+      `UPDATE event SET state = 'open', due_at = NULL, closed_at = NULL WHERE id = ? AND state = 'closed'`,
+      Number(eventId),
+    );
   }
 
   return { operation, once, isRaised: (error) => error instanceof Error && raised.has(error) };

@@ -48,11 +48,17 @@ export interface EventRow {
  * another content is kept beside the first and judged on its own.
  * @param raw the body as it came in, kept for the record
  */
-export async function storeFacts(core: Core, partner: string, facts: InboundFact<string>[], raw: string | undefined): Promise<{ stored: number; repeated: number }> {
+export async function storeFacts(
+  core: Core,
+  partner: string,
+  facts: InboundFact<string>[],
+  raw: string | undefined,
+): Promise<{ stored: number; repeated: number }> {
   return core.transact('store', function* () {
     let stored = 0;
     for (const fact of facts) {
-      if (yield* insertEvent(core, { partner, kind: fact.kind, dedupeKey: fact.dedupeKey, body: fact.body, raw })) stored += 1;
+      if (yield* insertEvent(core, { partner, kind: fact.kind, dedupeKey: fact.dedupeKey, body: fact.body, raw }))
+        stored += 1;
     }
     return { stored, repeated: facts.length - stored };
   });
@@ -61,7 +67,14 @@ export async function storeFacts(core: Core, partner: string, facts: InboundFact
 /** Inserts an event; `undefined` when it is a repeat. */
 export function* insertEvent(
   core: Core,
-  event: { partner: string; kind: string; dedupeKey: string; body: unknown; raw?: string | undefined; orderId?: string },
+  event: {
+    partner: string;
+    kind: string;
+    dedupeKey: string;
+    body: unknown;
+    raw?: string | undefined;
+    orderId?: string;
+  },
 ): Transaction<string | undefined> {
   const hash = contentHash(event.body);
   const known = yield* queryOne<{ content_hash: string }>(
@@ -95,12 +108,21 @@ export function* getEvent(id: string) {
 
 /** Has an event judged (again) or run through the flow again, at once. */
 export function* rerunEvent(id: string, state: 'stored' | 'open', now: number) {
-  yield* query(`UPDATE event SET state = ?, due_at = ?, attempts = 0, closed_at = NULL WHERE id = ?`, state, now, Number(id));
+  yield* query(
+    `UPDATE event SET state = ?, due_at = ?, attempts = 0, closed_at = NULL WHERE id = ?`,
+    state,
+    now,
+    Number(id),
+  );
 }
 
 /** Events that wait for something to come first are judged at once, because it may have come. */
 export function* hurryWaiting(orderId: string, now: number) {
-  yield* query(`UPDATE event SET due_at = ? WHERE state = 'waiting' AND (order_id = ? OR order_id IS NULL)`, now, orderId);
+  yield* query(
+    `UPDATE event SET due_at = ? WHERE state = 'waiting' AND (order_id = ? OR order_id IS NULL)`,
+    now,
+    orderId,
+  );
 }
 
 export function asEvent(row: EventRow): LedgerEvent {

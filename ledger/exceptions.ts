@@ -58,7 +58,12 @@ export function* raise(at: number, raised: Raised) {
 }
 
 /** Settles what is open about a subject, because it came right (`by` = 'dropline') or a person settled it. */
-export function* settle(at: number, filter: { id: string } | { subject: string; code?: string }, by: string, settlement: string) {
+export function* settle(
+  at: number,
+  filter: { id: string } | { subject: string; code?: string },
+  by: string,
+  settlement: string,
+) {
   const rows =
     'id' in filter
       ? yield* query<{ id: number; order_id: string | null; subject: string; code: string }>(
@@ -80,7 +85,12 @@ export function* settle(at: number, filter: { id: string } | { subject: string; 
           filter.code,
         );
   for (const row of rows) {
-    yield* note(at, { orderId: row.order_id ?? undefined, what: 'exception settled', subject: row.subject, detail: { code: row.code, by, settlement } });
+    yield* note(at, {
+      orderId: row.order_id ?? undefined,
+      what: 'exception settled',
+      subject: row.subject,
+      detail: { code: row.code, by, settlement },
+    });
   }
   return rows.length;
 }

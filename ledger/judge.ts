@@ -3,7 +3,13 @@ import type { Bill } from '../orders/bill.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { parseMoney } from '../orders/money.ts';
 import { checkOrder, sameOrderContent, type AffectedLine, type Order } from '../orders/order.ts';
-import { applyAcknowledgement, applyCancellation, applyShipment, resolveLines, type PurchaseOrder } from '../orders/purchase-order.ts';
+import {
+  applyAcknowledgement,
+  applyCancellation,
+  applyShipment,
+  resolveLines,
+  type PurchaseOrder,
+} from '../orders/purchase-order.ts';
 import { compare } from '../orders/quantity.ts';
 import type { Shipment } from '../orders/shipment.ts';
 import type { SupplierDocument, SupplierFactKind } from '../partners/supplier/port.ts';
@@ -90,20 +96,40 @@ function* judgeOrder(core: Core, event: LedgerEvent, shop: LedgerPartner): Trans
       eventId: event.id,
       what: 'order placed',
       subject: order.id,
-      detail: { number: order.number, lines: order.lines.length, total: order.total.minor, currency: order.currency, country: order.shipTo.country },
+      detail: {
+        number: order.number,
+        lines: order.lines.length,
+        total: order.total.minor,
+        currency: order.currency,
+        country: order.shipTo.country,
+      },
     });
-    yield* expectStep(`route ${order.id}`, `Order ${order.id} has not been routed to suppliers.`, now + DEADLINES.route, order.id);
-    return { verdict: 'emit', emits: [{ outcome: 'placed', payload: { ...order }, orderId: order.id }], orderId: order.id };
+    yield* expectStep(
+      `route ${order.id}`,
+      `Order ${order.id} has not been routed to suppliers.`,
+      now + DEADLINES.route,
+      order.id,
+    );
+    return {
+      verdict: 'emit',
+      emits: [{ outcome: 'placed', payload: { ...order }, orderId: order.id }],
+      orderId: order.id,
+    };
   }
   const state = yield* documentState('order', order.id);
   if (state === 'cancelled') return { verdict: 'close', note: 'already cancelled', orderId: order.id };
-  if (order.changedAt < known.changedAt) return { verdict: 'close', note: 'older than what is known', orderId: order.id };
+  if (order.changedAt < known.changedAt)
+    return { verdict: 'close', note: 'older than what is known', orderId: order.id };
   if (cancelled) {
     const after = { ...known, changedAt: order.changedAt, revision: known.revision + 1 };
     yield* putDocument(after, now, 'cancelled');
     yield* stepCame(`route ${order.id}`, now);
     yield* note(now, { orderId: order.id, eventId: event.id, what: 'order cancelled in the shop', subject: order.id });
-    return { verdict: 'emit', emits: [{ outcome: 'cancelled', payload: { ...after }, orderId: order.id }], orderId: order.id };
+    return {
+      verdict: 'emit',
+      emits: [{ outcome: 'cancelled', payload: { ...after }, orderId: order.id }],
+      orderId: order.id,
+    };
   }
   if (sameOrderContent(order, known)) {
     // From now on anything older than this is old news.
@@ -137,10 +163,19 @@ function* judgeChange(core: Core, event: LedgerEvent, order: Order): Transaction
     Number(event.id),
   );
   yield* note(now, { orderId: order.id, eventId: event.id, what: 'order changed in the shop', subject: order.id });
-  return { verdict: 'emit', emits: [{ outcome: 'changed', payload: { ...order }, orderId: order.id }], orderId: order.id };
+  return {
+    verdict: 'emit',
+    emits: [{ outcome: 'changed', payload: { ...order }, orderId: order.id }],
+    orderId: order.id,
+  };
 }
 
-function* judgeSupplierDocument(core: Core, event: LedgerEvent, kind: SupplierFactKind, supplier: LedgerPartner): Transaction<Judgement> {
+function* judgeSupplierDocument(
+  core: Core,
+  event: LedgerEvent,
+  kind: SupplierFactKind,
+  supplier: LedgerPartner,
+): Transaction<Judgement> {
   if (!supplier.readSupplier) throw notOfRole(supplier, 'supplier documents');
   const document = supplier.readSupplier(kind, event.body);
   const now = core.now();
@@ -149,7 +184,11 @@ function* judgeSupplierDocument(core: Core, event: LedgerEvent, kind: SupplierFa
     // One answer for an unknown number and for another supplier's: nobody learns what others are asked to deliver.
     const giveUpAt = event.storedAt + core.settings.earlyCallbackTime;
     if (now < giveUpAt) {
-      return { verdict: 'wait', until: Math.min(giveUpAt, now + LOOK_AGAIN), note: `no purchase order ${document.purchaseOrder} yet` };
+      return {
+        verdict: 'wait',
+        until: Math.min(giveUpAt, now + LOOK_AGAIN),
+        note: `no purchase order ${document.purchaseOrder} yet`,
+      };
     }
     throw new BusinessRefusal(
       'PO_UNKNOWN',
@@ -199,13 +238,24 @@ function* judgeSupplierDocument(core: Core, event: LedgerEvent, kind: SupplierFa
   }
 }
 
-function* judgeAcknowledgement(core: Core, event: LedgerEvent, po: PurchaseOrder, ack: Acknowledgement): Transaction<Judgement> {
+function* judgeAcknowledgement(
+  core: Core,
+  event: LedgerEvent,
+  po: PurchaseOrder,
+  ack: Acknowledgement,
+): Transaction<Judgement> {
   const now = core.now();
   const { po: after, freed, differences } = applyAcknowledgement(po, ack);
   yield* putDocument(checkSchema(ack), now);
   yield* putDocument(after, now);
   yield* supplierAnswered(po, now);
-  yield* note(now, { orderId: po.orderId, eventId: event.id, what: 'acknowledgement', subject: po.id, detail: { document: ack.id, freed: freed.length } });
+  yield* note(now, {
+    orderId: po.orderId,
+    eventId: event.id,
+    what: 'acknowledgement',
+    subject: po.id,
+    detail: { document: ack.id, freed: freed.length },
+  });
   if (differences.length > 0) {
     yield* raise(now, {
       subject: ack.id,
@@ -234,12 +284,25 @@ function* supplierAnswered(po: PurchaseOrder, now: number): Transaction<void> {
 function* free(core: Core, po: PurchaseOrder, freed: AffectedLine[], by: string): Transaction<Emit> {
   const now = core.now();
   yield* releaseStock(po);
-  if ((yield* documentState('order', po.orderId)) !== 'cancelled') yield* expectStep(`route ${po.orderId} ${by}`, `Lines that ${po.supplier} gave back from ${po.id} have not been routed again.`, now + DEADLINES.route, po.orderId);
+  if ((yield* documentState('order', po.orderId)) !== 'cancelled')
+    yield* expectStep(
+      `route ${po.orderId} ${by}`,
+      `Lines that ${po.supplier} gave back from ${po.id} have not been routed again.`,
+      now + DEADLINES.route,
+      po.orderId,
+    );
   const reasons = [...new Set(freed.map((line) => line.reason).filter((reason) => reason !== undefined))];
   return {
     outcome: 'freed',
     orderId: po.orderId,
-    payload: { type: 'order-lines', orderId: po.orderId, purchaseOrder: po.id, freedBy: by, lines: freed, reason: reasons.join(' ') || `${po.supplier} gave them back.` },
+    payload: {
+      type: 'order-lines',
+      orderId: po.orderId,
+      purchaseOrder: po.id,
+      freedBy: by,
+      lines: freed,
+      reason: reasons.join(' ') || `${po.supplier} gave them back.`,
+    },
   };
 }
 
@@ -250,16 +313,28 @@ function* judgeShipment(core: Core, event: LedgerEvent, po: PurchaseOrder, shipm
   yield* putDocument(after, now);
   yield* markShipped(after);
   yield* supplierAnswered(po, now);
-  yield* expectStep(`tell shop ${shipment.id}`, `Shipment ${shipment.id} has not been told to the shop and its customer.`, now + DEADLINES.tellShop, po.orderId);
+  yield* expectStep(
+    `tell shop ${shipment.id}`,
+    `Shipment ${shipment.id} has not been told to the shop and its customer.`,
+    now + DEADLINES.tellShop,
+    po.orderId,
+  );
   yield* hurryWaiting(po.orderId, now);
   yield* note(now, {
     orderId: po.orderId,
     eventId: event.id,
     what: 'shipment',
     subject: po.id,
-    detail: { document: shipment.id, tracking: shipment.parcels.map((parcel) => `${parcel.carrier} ${parcel.trackingNumber}`).join(', ') },
+    detail: {
+      document: shipment.id,
+      tracking: shipment.parcels.map((parcel) => `${parcel.carrier} ${parcel.trackingNumber}`).join(', '),
+    },
   });
-  return { verdict: 'emit', emits: [{ outcome: 'shipped', payload: { ...shipment }, orderId: po.orderId }], orderId: po.orderId };
+  return {
+    verdict: 'emit',
+    emits: [{ outcome: 'shipped', payload: { ...shipment }, orderId: po.orderId }],
+    orderId: po.orderId,
+  };
 }
 
 function* judgeBill(core: Core, event: LedgerEvent, po: PurchaseOrder, bill: Bill): Transaction<Judgement> {
@@ -270,26 +345,65 @@ function* judgeBill(core: Core, event: LedgerEvent, po: PurchaseOrder, bill: Bil
   });
   const giveUpAt = event.storedAt + core.settings.earlyCallbackTime;
   if (tooEarly && now < giveUpAt) {
-    return { verdict: 'wait', until: Math.min(giveUpAt, now + LOOK_AGAIN), note: 'the bill came before its ship notice', orderId: po.orderId };
+    return {
+      verdict: 'wait',
+      until: Math.min(giveUpAt, now + LOOK_AGAIN),
+      note: 'the bill came before its ship notice',
+      orderId: po.orderId,
+    };
   }
   yield* putDocument(checkSchema(bill), now, 'received');
-  yield* expectStep(`match ${bill.id}`, `Bill ${bill.id} has not been matched and entered in the ERP.`, now + DEADLINES.matchBill, po.orderId);
-  yield* note(now, { orderId: po.orderId, eventId: event.id, what: 'bill', subject: po.id, detail: { document: bill.id, total: bill.total.minor, currency: bill.currency } });
-  return { verdict: 'emit', emits: [{ outcome: 'billed', payload: { ...bill }, orderId: po.orderId }], orderId: po.orderId };
+  yield* expectStep(
+    `match ${bill.id}`,
+    `Bill ${bill.id} has not been matched and entered in the ERP.`,
+    now + DEADLINES.matchBill,
+    po.orderId,
+  );
+  yield* note(now, {
+    orderId: po.orderId,
+    eventId: event.id,
+    what: 'bill',
+    subject: po.id,
+    detail: { document: bill.id, total: bill.total.minor, currency: bill.currency },
+  });
+  return {
+    verdict: 'emit',
+    emits: [{ outcome: 'billed', payload: { ...bill }, orderId: po.orderId }],
+    orderId: po.orderId,
+  };
 }
 
-function* judgeCancellation(core: Core, event: LedgerEvent, po: PurchaseOrder, cancellation: Cancellation): Transaction<Judgement> {
+function* judgeCancellation(
+  core: Core,
+  event: LedgerEvent,
+  po: PurchaseOrder,
+  cancellation: Cancellation,
+): Transaction<Judgement> {
   const now = core.now();
   const { po: after } = applyCancellation(po, cancellation);
   yield* putDocument(checkSchema(cancellation), now);
   yield* putDocument(after, now);
   yield* releaseStock(after);
   if (after.state === 'cancelled') yield* supplierAnswered(po, now);
-  yield* note(now, { orderId: po.orderId, eventId: event.id, what: cancellation.accepted ? 'cancelled by the supplier' : 'too late to cancel', subject: po.id, detail: { document: cancellation.id } });
-  return { verdict: 'emit', emits: [{ outcome: 'cancelled', payload: { ...cancellation }, orderId: po.orderId }], orderId: po.orderId };
+  yield* note(now, {
+    orderId: po.orderId,
+    eventId: event.id,
+    what: cancellation.accepted ? 'cancelled by the supplier' : 'too late to cancel',
+    subject: po.id,
+    detail: { document: cancellation.id },
+  });
+  return {
+    verdict: 'emit',
+    emits: [{ outcome: 'cancelled', payload: { ...cancellation }, orderId: po.orderId }],
+    orderId: po.orderId,
+  };
 }
 
-function readBill(document: Extract<SupplierDocument, { kind: 'bill' }>, po: PurchaseOrder, common: Pick<Bill, 'id' | 'supplier' | 'purchaseOrder' | 'orderId'>): Bill {
+function readBill(
+  document: Extract<SupplierDocument, { kind: 'bill' }>,
+  po: PurchaseOrder,
+  common: Pick<Bill, 'id' | 'supplier' | 'purchaseOrder' | 'orderId'>,
+): Bill {
   const amount = (text: string) => parseMoney(text, document.currency);
   return {
     ...common,
@@ -298,7 +412,12 @@ function readBill(document: Extract<SupplierDocument, { kind: 'bill' }>, po: Pur
     issuedAt: document.at,
     ...(document.dueAt === undefined ? {} : { dueAt: document.dueAt }),
     currency: document.currency,
-    lines: resolveLines(po, document.lines).map(({ line, sku, quantity, unitCost }) => ({ line, sku, quantity, unitCost: amount(unitCost) })),
+    lines: resolveLines(po, document.lines).map(({ line, sku, quantity, unitCost }) => ({
+      line,
+      sku,
+      quantity,
+      unitCost: amount(unitCost),
+    })),
     ...(document.shipping === undefined ? {} : { shipping: amount(document.shipping) }),
     ...(document.tax === undefined ? {} : { tax: amount(document.tax) }),
     total: amount(document.total),
@@ -308,10 +427,17 @@ function readBill(document: Extract<SupplierDocument, { kind: 'bill' }>, po: Pur
 /** @throws BusinessRefusal `DOCUMENT_INVALID`: an adapter's reader or a mapping left something out */
 function checkSchema<Item extends { type: string; id: string }>(document: Item): Item {
   const fault = faultOf(document);
-  if (fault !== undefined) throw new BusinessRefusal('DOCUMENT_INVALID', `${document.type} ${document.id} is not complete: ${fault} Ask the sender, or correct the mapping in the config node.`);
+  if (fault !== undefined)
+    throw new BusinessRefusal(
+      'DOCUMENT_INVALID',
+      `${document.type} ${document.id} is not complete: ${fault} Ask the sender, or correct the mapping in the config node.`,
+    );
   return document;
 }
 
 function notOfRole(partner: LedgerPartner, what: string): ConfigurationMistake {
-  return new ConfigurationMistake('PARTNER_OF_OTHER_KIND', `"${partner.reference}" is configured as ${partner.role} and cannot read ${what}. Check its config node.`);
+  return new ConfigurationMistake(
+    'PARTNER_OF_OTHER_KIND',
+    `"${partner.reference}" is configured as ${partner.role} and cannot read ${what}. Check its config node.`,
+  );
 }

@@ -50,7 +50,11 @@ export class Ledger {
    * Commits facts before their sender is answered, then sets them to work.
    * @param raw the body as it came in
    */
-  async store(partner: string, facts: InboundFact<string>[], raw?: string): Promise<{ stored: number; repeated: number }> {
+  async store(
+    partner: string,
+    facts: InboundFact<string>[],
+    raw?: string,
+  ): Promise<{ stored: number; repeated: number }> {
     if (facts.length === 0) return { stored: 0, repeated: 0 };
     const result = await storeFacts(this.core, partner, facts, raw);
     this.dispatcher.wake();
@@ -64,31 +68,51 @@ export class Ledger {
 
   /** The effect of an exception is tried again, or its event judged again; the exception is settled, and comes back if nothing is mended. */
   async retryException(id: string, by: string): Promise<void> {
-    await this.core.transact('retry exception', function* (this: Ledger): Transaction<void> {
-      const [exception] = yield* exceptions({ id });
-      if (!exception || exception.state !== 'open') throw new BusinessRefusal('EXCEPTION_UNKNOWN', `There is no open exception ${id}.`);
-      if (exception.eventId === null) throw new BusinessRefusal('NOTHING_TO_RETRY', `Exception ${id} has nothing that could be tried again. Settle what it says by hand.`);
-      const now = this.core.now();
-      if (exception.effectKey !== null) {
-        yield* query(`UPDATE effect SET state = 'waiting', due_at = ?, first_started_at = ? WHERE key = ? AND state IN ('refused', 'asked')`, now, now, exception.effectKey);
-      }
-      const event = yield* getEvent(exception.eventId);
-      // What was never judged to an end has nothing to tell the flow yet.
-      if (event) yield* rerunEvent(event.id, event.emits === null ? 'stored' : 'open', now);
-      yield* settle(now, { id }, by, 'Tried again.');
-    }.bind(this));
+    await this.core.transact(
+      'retry exception',
+      function* (this: Ledger): Transaction<void> {
+        const [exception] = yield* exceptions({ id });
+        if (!exception || exception.state !== 'open')
+          throw new BusinessRefusal('EXCEPTION_UNKNOWN', `There is no open exception ${id}.`);
+        if (exception.eventId === null)
+          throw new BusinessRefusal(
+            'NOTHING_TO_RETRY',
+            `Exception ${id} has nothing that could be tried again. Settle what it says by hand.`,
+          );
+        const now = this.core.now();
+        if (exception.effectKey !== null) {
+          yield* query(
+            `UPDATE effect SET state = 'waiting', due_at = ?, first_started_at = ? WHERE key = ? AND state IN ('refused', 'asked')`,
+            now,
+            now,
+            exception.effectKey,
+          );
+        }
+        const event = yield* getEvent(exception.eventId);
+        // What was never judged to an end has nothing to tell the flow yet.
+        if (event) yield* rerunEvent(event.id, event.emits === null ? 'stored' : 'open', now);
+        yield* settle(now, { id }, by, 'Tried again.');
+      }.bind(this),
+    );
     this.dispatcher.wake();
   }
 
   /** Where a poll goes on. */
   async cursor(partner: string, name: string): Promise<string | undefined> {
-    const row = await this.core.transact('read cursor', () => queryOne<{ value: string }>(`SELECT value FROM poll_cursor WHERE partner = ? AND name = ?`, partner, name));
+    const row = await this.core.transact('read cursor', () =>
+      queryOne<{ value: string }>(`SELECT value FROM poll_cursor WHERE partner = ? AND name = ?`, partner, name),
+    );
     return row?.value;
   }
 
   async moveCursor(partner: string, name: string, value: string): Promise<void> {
     await this.core.transact('move cursor', () =>
-      query(`INSERT INTO poll_cursor (partner, name, value) VALUES (?, ?, ?) ON CONFLICT (partner, name) DO UPDATE SET value = excluded.value`, partner, name, value),
+      query(
+        `INSERT INTO poll_cursor (partner, name, value) VALUES (?, ?, ?) ON CONFLICT (partner, name) DO UPDATE SET value = excluded.value`,
+        partner,
+        name,
+        value,
+      ),
     );
   }
 
@@ -103,7 +127,11 @@ export class Ledger {
  * @param where the path of a SQLite file, or a store that is open already
  * @throws ConfigurationMistake that says why the ledger cannot be opened
  */
-export async function openLedger(where: string | { store: Store; dialect: Dialect }, tools: Tools, settings: Partial<LedgerSettings> = {}): Promise<Ledger> {
+export async function openLedger(
+  where: string | { store: Store; dialect: Dialect },
+  tools: Tools,
+  settings: Partial<LedgerSettings> = {},
+): Promise<Ledger> {
   const { store, dialect } = typeof where === 'string' ? { store: await openSqlite(where), dialect: SQLITE } : where;
   try {
     await migrate(store, dialect);

@@ -25,18 +25,31 @@ import { query, queryOne, type Transaction } from './store.ts';
 
 /** A person or a schedule asks what is due: an event, so that a crash in the middle forgets nothing. */
 export function askPayables(core: Core, erp: string, question: string): Promise<string | undefined> {
-  return core.transact('ask payables', () => insertEvent(core, { partner: erp, kind: 'payables-asked', dedupeKey: `payables:${question}`, body: { question } }));
+  return core.transact('ask payables', () =>
+    insertEvent(core, { partner: erp, kind: 'payables-asked', dedupeKey: `payables:${question}`, body: { question } }),
+  );
 }
 
+/**
+ * The question's id becomes the run's, and so the MsgId at the bank: at most 30 characters with `run-`, never twice there. Events are counted
+ * anew in a new ledger, so the second of the question stands in it as well.
+ */
 export function judgePayables(event: LedgerEvent): Judgement {
-  return { verdict: 'emit', emits: [{ outcome: 'asked', payload: { type: 'payables-question', id: `${event.partner}-${event.id}` } }] };
+  const id = `${event.partner.slice(0, 8)}-${Math.floor(event.storedAt / 1000).toString(36)}-${event.id}`;
+  return { verdict: 'emit', emits: [{ outcome: 'asked', payload: { type: 'payables-question', id } }] };
 }
 
 /**
  * Reserves what the ERP says is due: a bill that the ledger has matched and entered, with the amount that was billed, and
  * that no live payment has yet. Bills that people entered in the ERP by hand are not ours to pay.
  */
-export function* reservePayables(core: Core, eventId: string, id: string, erp: string, due: readonly ErpPayable[]): Transaction<Payables> {
+export function* reservePayables(
+  core: Core,
+  eventId: string,
+  id: string,
+  erp: string,
+  due: readonly ErpPayable[],
+): Transaction<Payables> {
   const now = core.now();
   const bills: Payables['bills'] = [];
   for (const payable of due) {
@@ -71,9 +84,20 @@ export function* reservePayables(core: Core, eventId: string, id: string, erp: s
       dueAt: payable.dueAt,
       erpBillId: payable.erpBillId,
     });
-    yield* settle(now, { subject: `bill ${bill.id}`, code: 'OPEN_AMOUNT_DIFFERS' }, 'dropline', 'The amounts agree now.');
+    yield* settle(
+      now,
+      { subject: `bill ${bill.id}`, code: 'OPEN_AMOUNT_DIFFERS' },
+      'dropline',
+      'The amounts agree now.',
+    );
     yield* note(now, { orderId: bill.orderId, eventId, what: 'payment reserved', subject: bill.id });
   }
+  if (bills.length > 0)
+    yield* expectStep(
+      `run ${id}`,
+      `Bills that are due (${bills.map((each) => each.number).join(', ')}) have been reserved, but no payment run was made of them.`,
+      now + 3_600_000,
+    );
   return { type: 'payables', id, erp, bills };
 }
 
@@ -102,7 +126,8 @@ export function* createRun(
 ): Transaction<{ run: PaymentRun | null }> {
   const now = core.now();
   const at = new Date(now).toISOString();
-  const runId = `run-${payables.id}`.replace(/[^A-Za-z0-9-]/g, '').slice(0, 30);
+  const runId = `run-${payables.id}`;
+  yield* stepCame(`run ${payables.id}`, now);
   const payments: Payment[] = [];
   const currency = payables.bills[0]?.amount.currency ?? 'EUR';
   for (const payable of payables.bills) {
@@ -122,7 +147,11 @@ export function* createRun(
       continue;
     }
     yield* settle(now, { subject: id }, 'dropline', `It is in ${runId} now.`);
-    const earlier = yield* queryOne<{ n: number }>(`SELECT COUNT(*) AS n FROM reservation WHERE payment = ? AND live = 0 AND event_id < ?`, id, Number(eventId));
+    const earlier = yield* queryOne<{ n: number }>(
+      `SELECT COUNT(*) AS n FROM reservation WHERE payment = ? AND live = 0 AND event_id < ?`,
+      id,
+      Number(eventId),
+    );
     payments.push({
       type: 'payment',
       id,
@@ -140,7 +169,10 @@ export function* createRun(
     });
   }
   if (payments.length === 0) return { run: null };
-  const total = sum(payments.map((payment) => payment.amount), currency);
+  const total = sum(
+    payments.map((payment) => payment.amount),
+    currency,
+  );
   const run: PaymentRun = {
     type: 'payment-run',
     id: runId,
@@ -157,12 +189,21 @@ export function* createRun(
   };
   run.contentHash = runContentHash(run);
   if (account.limit && total.minor > account.limit.minor) {
-    yield* refuseRun(core, run, eventId, `It comes to ${describeMoney(total)}; the limit of a run is ${describeMoney(account.limit)}.`);
+    yield* refuseRun(
+      core,
+      run,
+      eventId,
+      `It comes to ${describeMoney(total)}; the limit of a run is ${describeMoney(account.limit)}.`,
+    );
     return { run: { ...run, state: 'refused' } };
   }
   yield* putDocument(run, now);
   for (const payment of payments) yield* putPayment(payment, now);
-  yield* expectStep(`pay ${run.id}`, `Payment run ${run.id} has not been approved and sent to the bank.`, now + 3 * 86_400_000);
+  yield* expectStep(
+    `pay ${run.id}`,
+    `Payment run ${run.id} has not been approved and sent to the bank.`,
+    now + 3 * 86_400_000,
+  );
   return { run };
 }
 
@@ -172,7 +213,11 @@ export function* createRun(
  */
 function* checkReserved(payable: Payable, eventId: string): Transaction<string> {
   const bill = yield* getDocument('bill', payable.bill);
-  const reserved = yield* queryOne<{ payment: string }>(`SELECT payment FROM reservation WHERE bill = ? AND event_id = ?`, payable.bill, Number(eventId));
+  const reserved = yield* queryOne<{ payment: string }>(
+    `SELECT payment FROM reservation WHERE bill = ? AND event_id = ?`,
+    payable.bill,
+    Number(eventId),
+  );
   const agrees =
     bill !== undefined &&
     reserved !== undefined &&
@@ -182,9 +227,13 @@ function* checkReserved(payable: Payable, eventId: string): Transaction<string> 
     bill.erp?.id === payable.erpBillId &&
     sameMoney(bill.total, payable.amount);
   if (!agrees) {
-    throw new BusinessRefusal('DOCUMENT_CHANGED', `The flow changed what is to be paid for bill ${String(payable.bill).slice(0, 60)}. Suppliers, numbers and amounts must stay as the ledger has them.`, {
-      status: 'document changed',
-    });
+    throw new BusinessRefusal(
+      'DOCUMENT_CHANGED',
+      `The flow changed what is to be paid for bill ${String(payable.bill).slice(0, 60)}. Suppliers, numbers and amounts must stay as the ledger has them.`,
+      {
+        status: 'document changed',
+      },
+    );
   }
   return reserved.payment;
 }
@@ -196,7 +245,12 @@ export function* refuseRun(core: Core, run: PaymentRun, eventId: string, reason:
   yield* putDocument(refused, now);
   for (const payment of run.payments) yield* release(payment.id);
   yield* stepCame(`pay ${run.id}`, now);
-  yield* raise(now, { subject: `run ${run.id}`, code: 'RUN_REFUSED', message: `Payment run ${run.id} was refused. ${reason}`, eventId });
+  yield* raise(now, {
+    subject: `run ${run.id}`,
+    code: 'RUN_REFUSED',
+    message: `Payment run ${run.id} was refused. ${reason}`,
+    eventId,
+  });
   return refused;
 }
 
@@ -207,7 +261,12 @@ export function* markRunSent(core: Core, run: PaymentRun): Transaction<void> {
   for (const payment of run.payments) {
     const known = (yield* getPayment(payment.endToEndId)) ?? payment;
     yield* putPayment({ ...known, state: forwardPaymentState(known.state, 'sent') }, now);
-    yield* note(now, { orderId: payment.orderId, what: 'payment sent to the bank', subject: payment.id, detail: { run: run.id, amount: payment.amount.minor, currency: payment.amount.currency } });
+    yield* note(now, {
+      orderId: payment.orderId,
+      what: 'payment sent to the bank',
+      subject: payment.id,
+      detail: { run: run.id, amount: payment.amount.minor, currency: payment.amount.currency },
+    });
   }
   yield* stepCame(`pay ${run.id}`, now);
 }
@@ -227,14 +286,29 @@ export function decideRun(core: Core, decision: RunDecision): Promise<{ run: Pay
   return core.transact('decide run', function* (): Transaction<{ run: PaymentRun }> {
     const run = yield* getDocument('payment-run', decision.run);
     if (!run) throw new BusinessRefusal('RUN_UNKNOWN', `There is no payment run ${decision.run}.`);
-    if (run.state !== 'waiting-for-approval') throw new BusinessRefusal('RUN_NOT_WAITING', `Payment run ${run.id} is not waiting for approval any more: it is ${run.state}.`);
+    if (run.state !== 'waiting-for-approval')
+      throw new BusinessRefusal(
+        'RUN_NOT_WAITING',
+        `Payment run ${run.id} is not waiting for approval any more: it is ${run.state}.`,
+      );
     if (run.contentHash !== decision.contentHash || runContentHash(run) !== run.contentHash) {
-      throw new BusinessRefusal('RUN_CHANGED', `Payment run ${run.id} is not what was looked at. Load it again and compare.`);
+      throw new BusinessRefusal(
+        'RUN_CHANGED',
+        `Payment run ${run.id} is not what was looked at. Load it again and compare.`,
+      );
     }
     if (decision.by === run.createdBy || run.approvals.some((approval) => approval.by === decision.by)) {
-      throw new BusinessRefusal('APPROVER_IS_CREATOR', `${decision.by} has made or approved payment run ${run.id} already. Another person must approve it.`);
+      throw new BusinessRefusal(
+        'APPROVER_IS_CREATOR',
+        `${decision.by} has made or approved payment run ${run.id} already. Another person must approve it.`,
+      );
     }
-    yield* insertEvent(core, { partner: run.account, kind: 'run-decision', dedupeKey: `${decision.decision}:${run.id}:${decision.by}`, body: decision });
+    yield* insertEvent(core, {
+      partner: run.account,
+      kind: 'run-decision',
+      dedupeKey: `${decision.decision}:${run.id}:${decision.by}`,
+      body: decision,
+    });
     return { run };
   });
 }
@@ -263,22 +337,34 @@ export function* judgeRunDecision(core: Core, event: LedgerEvent): Transaction<J
   const approved: PaymentRun = { ...run, approvals, state: 'approved' };
   yield* putDocument(approved, now);
   for (const payment of run.payments) {
-    yield* note(now, { orderId: payment.orderId, eventId: event.id, what: 'payment approved', subject: payment.id, detail: { run: run.id } });
+    yield* note(now, {
+      orderId: payment.orderId,
+      eventId: event.id,
+      what: 'payment approved',
+      subject: payment.id,
+      detail: { run: run.id },
+    });
   }
   return { verdict: 'emit', emits: [{ outcome: 'approved', payload: { ...approved } }] };
 }
 
 /** What the bank reports: each payment moves forward only, and only news is told to the flow. */
 export function* judgeStatus(core: Core, event: LedgerEvent, bank: LedgerPartner): Transaction<Judgement> {
-  if (!bank.readStatus) throw new ConfigurationMistake('PARTNER_OF_OTHER_KIND', `"${bank.reference}" is not configured as a bank account.`);
+  if (!bank.readStatus)
+    throw new ConfigurationMistake('PARTNER_OF_OTHER_KIND', `"${bank.reference}" is not configured as a bank account.`);
   const report = bank.readStatus(event.body);
   const run = yield* getDocument('payment-run', report.run);
   if (!run || run.account !== bank.reference) {
-    throw new BusinessRefusal('RUN_UNKNOWN', `${bank.reference} reports on ${report.run || 'a file without a number'}, which is no payment run of this account. Look at the bank's report.`);
+    throw new BusinessRefusal(
+      'RUN_UNKNOWN',
+      `${bank.reference} reports on ${report.run || 'a file without a number'}, which is no payment run of this account. Look at the bank's report.`,
+    );
   }
   const emits: Emit[] = [];
   for (const payment of run.payments) {
-    const status = report.payments.find((candidate) => candidate.endToEndId === payment.endToEndId) ?? (report.all ? { ...report.all, endToEndId: payment.endToEndId } : undefined);
+    const status =
+      report.payments.find((candidate) => candidate.endToEndId === payment.endToEndId) ??
+      (report.all ? { ...report.all, endToEndId: payment.endToEndId } : undefined);
     if (status) emits.push(...(yield* applyStatus(core, event, payment, status)));
   }
   return emits.length > 0 ? { verdict: 'emit', emits } : { verdict: 'close', note: 'nothing final in it' };
@@ -296,8 +382,20 @@ function* applyStatus(core: Core, event: LedgerEvent, planned: Payment, status: 
     ...(state === 'paid' ? { settledAt: status.at } : {}),
   };
   yield* putPayment(payment, now);
-  yield* note(now, { orderId: payment.orderId, eventId: event.id, what: `payment ${state}`, subject: payment.id, detail: { code: status.code, ...(status.reason ? { reason: status.reason } : {}) } });
-  if (known.state === 'unclear') yield* settle(now, { subject: payment.endToEndId, code: 'PAYMENT_UNCLEAR' }, 'dropline', `The bank says ${status.code} now.`);
+  yield* note(now, {
+    orderId: payment.orderId,
+    eventId: event.id,
+    what: `payment ${state}`,
+    subject: payment.id,
+    detail: { code: status.code, ...(status.reason ? { reason: status.reason } : {}) },
+  });
+  if (known.state === 'unclear')
+    yield* settle(
+      now,
+      { subject: payment.endToEndId, code: 'PAYMENT_UNCLEAR' },
+      'dropline',
+      `The bank says ${status.code} now.`,
+    );
   switch (state) {
     case 'paid':
       return [{ outcome: 'paid', payload: { ...payment }, orderId: payment.orderId }];
@@ -305,7 +403,8 @@ function* applyStatus(core: Core, event: LedgerEvent, planned: Payment, status: 
     case 'returned':
       // Once only: after a rejection the bill may stand in a newer run, whose reservation this late news must not free.
       if (known.state !== 'rejected') yield* release(payment.id);
-      if (state === 'returned' && (yield* billState(payment.bill)) === 'paid') yield* setDocumentState('bill', payment.bill, 'entered', now);
+      if (state === 'returned' && (yield* billState(payment.bill)) === 'paid')
+        yield* setDocumentState('bill', payment.bill, 'entered', now);
       yield* raise(now, {
         subject: payment.id,
         code: 'PAYMENT_REJECTED',
@@ -334,7 +433,12 @@ export function* markBillPaid(core: Core, billId: string): Transaction<void> {
 }
 
 function* release(payment: string, eventId?: string): Transaction<void> {
-  yield* query(`UPDATE reservation SET live = 0 WHERE payment = ? AND live = 1 AND (CAST(? AS BIGINT) IS NULL OR event_id = ?)`, payment, eventId === undefined ? null : Number(eventId), eventId === undefined ? null : Number(eventId));
+  yield* query(
+    `UPDATE reservation SET live = 0 WHERE payment = ? AND live = 1 AND (CAST(? AS BIGINT) IS NULL OR event_id = ?)`,
+    payment,
+    eventId === undefined ? null : Number(eventId),
+    eventId === undefined ? null : Number(eventId),
+  );
 }
 
 /** Payments are kept by their end-to-end id: a payment that is made anew after a rejection is another one for the bank. */
@@ -375,7 +479,13 @@ export interface BeneficiaryVersion extends Beneficiary {
 }
 
 export function* beneficiaries(supplier: string): Transaction<BeneficiaryVersion[]> {
-  const rows = yield* query<{ body: string; state: string; proposed_by: string; approved_by: string | null; usable_from: number | null }>(
+  const rows = yield* query<{
+    body: string;
+    state: string;
+    proposed_by: string;
+    approved_by: string | null;
+    usable_from: number | null;
+  }>(
     `SELECT body, state, proposed_by, approved_by, usable_from FROM beneficiary WHERE supplier = ? ORDER BY version`,
     supplier,
   );
@@ -388,9 +498,16 @@ export function* beneficiaries(supplier: string): Transaction<BeneficiaryVersion
   }));
 }
 
-export function proposeBeneficiary(core: Core, details: Omit<Beneficiary, 'version'>, by: string): Promise<BeneficiaryVersion> {
+export function proposeBeneficiary(
+  core: Core,
+  details: Omit<Beneficiary, 'version'>,
+  by: string,
+): Promise<BeneficiaryVersion> {
   return core.transact('propose beneficiary', function* (): Transaction<BeneficiaryVersion> {
-    const row = yield* queryOne<{ version: number | null }>(`SELECT MAX(version) AS version FROM beneficiary WHERE supplier = ?`, details.supplier);
+    const row = yield* queryOne<{ version: number | null }>(
+      `SELECT MAX(version) AS version FROM beneficiary WHERE supplier = ?`,
+      details.supplier,
+    );
     const beneficiary: Beneficiary = { ...details, version: Number(row?.version ?? 0) + 1 };
     const now = core.now();
     yield* query(
@@ -401,7 +518,11 @@ export function proposeBeneficiary(core: Core, details: Omit<Beneficiary, 'versi
       by,
       now,
     );
-    yield* note(now, { what: 'bank account proposed', subject: beneficiary.supplier, detail: { version: beneficiary.version, by } });
+    yield* note(now, {
+      what: 'bank account proposed',
+      subject: beneficiary.supplier,
+      detail: { version: beneficiary.version, by },
+    });
     return { ...beneficiary, state: 'proposed', proposedBy: by, approvedBy: null, usableFrom: null };
   });
 }
@@ -410,16 +531,29 @@ export function proposeBeneficiary(core: Core, details: Omit<Beneficiary, 'versi
  * @param rules `waitingTime` milliseconds between the approval of a change and its first use; `fourEyes` false only for development
  * @throws BusinessRefusal `BENEFICIARY_UNKNOWN`, `APPROVER_IS_CREATOR`
  */
-export function approveBeneficiary(core: Core, supplier: string, version: number, by: string, rules: { waitingTime: number; fourEyes: boolean }): Promise<BeneficiaryVersion> {
+export function approveBeneficiary(
+  core: Core,
+  supplier: string,
+  version: number,
+  by: string,
+  rules: { waitingTime: number; fourEyes: boolean },
+): Promise<BeneficiaryVersion> {
   return core.transact('approve beneficiary', function* (): Transaction<BeneficiaryVersion> {
     const known = (yield* beneficiaries(supplier)).find((candidate) => candidate.version === version);
-    if (!known || known.state !== 'proposed') throw new BusinessRefusal('BENEFICIARY_UNKNOWN', `There is no proposed account ${version} of ${supplier}.`);
+    if (!known || known.state !== 'proposed')
+      throw new BusinessRefusal('BENEFICIARY_UNKNOWN', `There is no proposed account ${version} of ${supplier}.`);
     if (rules.fourEyes && known.proposedBy === by) {
       throw new BusinessRefusal('APPROVER_IS_CREATOR', `${by} entered this account. Another person must approve it.`);
     }
     const now = core.now();
     const usableFrom = now + rules.waitingTime;
-    yield* query(`UPDATE beneficiary SET state = 'approved', approved_by = ?, usable_from = ? WHERE supplier = ? AND version = ?`, by, usableFrom, supplier, version);
+    yield* query(
+      `UPDATE beneficiary SET state = 'approved', approved_by = ?, usable_from = ? WHERE supplier = ? AND version = ?`,
+      by,
+      usableFrom,
+      supplier,
+      version,
+    );
     yield* note(now, { what: 'bank account approved', subject: supplier, detail: { version, by } });
     return { ...known, state: 'approved', approvedBy: by, usableFrom };
   });

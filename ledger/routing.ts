@@ -40,7 +40,9 @@ export function* route(
 ): Transaction<Routed> {
   const now = core.now();
   const existing = yield* documentsOf('purchase-order', order.id);
-  const lines = freed ? uncovered(order, existing, freed.lines) : order.lines.map((line) => ({ orderLine: line.id, sku: line.sku, quantity: line.quantity }));
+  const lines = freed
+    ? uncovered(order, existing, freed.lines)
+    : order.lines.map((line) => ({ orderLine: line.id, sku: line.sku, quantity: line.quantity }));
   const allocation = allocate({
     ...question,
     lines,
@@ -55,18 +57,29 @@ export function* route(
   for (const po of purchaseOrders) {
     yield* putDocument(po, now);
     yield* takeStock(po, now);
-    yield* expectStep(`send ${po.id}`, `Purchase order ${po.id} has not been sent to ${po.supplier}.`, now + DEADLINES.send, order.id);
+    yield* expectStep(
+      `send ${po.id}`,
+      `Purchase order ${po.id} has not been sent to ${po.supplier}.`,
+      now + DEADLINES.send,
+      order.id,
+    );
   }
   yield* stepCame(freed?.freedBy ? `route ${order.id} ${freed.freedBy}` : `route ${order.id}`, now);
   yield* hurryWaiting(order.id, now);
   for (const line of allocation.explanation) {
-    yield* note(now, { orderId: order.id, eventId, what: 'routed', subject: `${order.id} line ${line.line}`, detail: { why: line.sentence } });
+    yield* note(now, {
+      orderId: order.id,
+      eventId,
+      what: 'routed',
+      subject: `${order.id} line ${line.line}`,
+      detail: { why: line.sentence },
+    });
   }
   if (allocation.undeliverable.length > 0) {
     yield* raise(now, {
       subject: `route ${order.id} ${roundOf(freed?.freedBy)}`,
       code: 'NOBODY_DELIVERS',
-      message: `Nobody can deliver ${allocation.undeliverable.map((line) => `${line.quantity} of ${line.sku}${line.reason ? ` (${line.reason})` : ''}`).join('; ')}. Find a supplier and add an offer, or tell the customer that it will not come.`,
+      message: `${allocation.undeliverable.map((line) => line.reason ?? `Nobody can deliver ${line.quantity} of ${line.sku}`).join('. ')}. Find a supplier and add an offer, or tell the customer that it will not come.`,
       orderId: order.id,
       eventId,
     });
@@ -75,7 +88,11 @@ export function* route(
 }
 
 /** What is asked for again: never more than the order's lines lack by now. */
-function uncovered(order: Order, purchaseOrders: readonly PurchaseOrder[], freed: readonly AffectedLine[]): { orderLine: string; sku: string; quantity: Quantity }[] {
+function uncovered(
+  order: Order,
+  purchaseOrders: readonly PurchaseOrder[],
+  freed: readonly AffectedLine[],
+): { orderLine: string; sku: string; quantity: Quantity }[] {
   const wanted = new Map<string, Quantity>();
   for (const line of freed) wanted.set(line.orderLine, add(wanted.get(line.orderLine) ?? '0', line.quantity));
   return order.lines.flatMap((line) => {
@@ -94,7 +111,9 @@ function uncovered(order: Order, purchaseOrders: readonly PurchaseOrder[], freed
 /** A supplier that gave an article back is not asked for it again. */
 function exclusions(purchaseOrders: readonly PurchaseOrder[]): { supplier: string; sku: string; reason: string }[] {
   return purchaseOrders.flatMap((po) =>
-    po.lines.filter((line) => !isZero(line.freed)).map((line) => ({ supplier: po.supplier, sku: line.sku, reason: `gave it back (${po.id})` })),
+    po.lines
+      .filter((line) => !isZero(line.freed))
+      .map((line) => ({ supplier: po.supplier, sku: line.sku, reason: `gave it back (${po.id})` })),
   );
 }
 
@@ -103,7 +122,10 @@ function* withOpenOrders(suppliers: RoutingQuestion['suppliers']): Transaction<R
   const rows = yield* query<{ partner: string; n: number }>(
     `SELECT partner, COUNT(*) AS n FROM document WHERE kind = 'purchase-order' AND state NOT IN ('shipped', 'cancelled') GROUP BY partner`,
   );
-  return suppliers.map((terms) => ({ ...terms, openOrders: Number(rows.find((row) => row.partner === terms.supplier)?.n ?? 0) }));
+  return suppliers.map((terms) => ({
+    ...terms,
+    openOrders: Number(rows.find((row) => row.partner === terms.supplier)?.n ?? 0),
+  }));
 }
 
 /**
@@ -114,9 +136,13 @@ export function* checkReduced(purchaseOrder: string | undefined): Transaction<vo
   if (purchaseOrder === undefined) return;
   const po = yield* getDocument('purchase-order', purchaseOrder);
   if (po?.erp && (po.erpRevision ?? 0) < po.revision) {
-    throw new ConfigurationMistake('ERP_NOT_REDUCED', `${po.id} still stands in the ERP with the lines that ${po.supplier} gave back. Put an "erp-change-po" node before "supplier-route" for rejected lines.`, {
-      status: 'ERP not reduced',
-    });
+    throw new ConfigurationMistake(
+      'ERP_NOT_REDUCED',
+      `${po.id} still stands in the ERP with the lines that ${po.supplier} gave back. Put an "erp-change-po" node before "supplier-route" for rejected lines.`,
+      {
+        status: 'ERP not reduced',
+      },
+    );
   }
 }
 
@@ -130,6 +156,12 @@ export function* storedOffers(): Transaction<Offer[]> {
 export function* putOffers(supplier: string, offers: readonly Offer[], at: number): Transaction<void> {
   yield* query(`DELETE FROM offer WHERE supplier = ?`, supplier);
   for (const offer of offers) {
-    yield* query(`INSERT INTO offer (supplier, sku, body, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (supplier, sku) DO UPDATE SET body = excluded.body`, supplier, offer.sku, JSON.stringify(offer), at);
+    yield* query(
+      `INSERT INTO offer (supplier, sku, body, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (supplier, sku) DO UPDATE SET body = excluded.body`,
+      supplier,
+      offer.sku,
+      JSON.stringify(offer),
+      at,
+    );
   }
 }

@@ -98,7 +98,8 @@ export async function openSqlite(file: string): Promise<Store> {
 
   return {
     transact<Result>(work: () => Transaction<Result>): Promise<Result> {
-      if (closed) return Promise.reject(new TemporaryFault('LEDGER_CLOSED', 'The ledger is closed: Node-RED is stopping.'));
+      if (closed)
+        return Promise.reject(new TemporaryFault('LEDGER_CLOSED', 'The ledger is closed: Node-RED is stopping.'));
       return new Promise<Result>((resolve, reject) => {
         queue.push({ work, resolve: resolve as (result: unknown) => void, reject });
         schedule();
@@ -120,7 +121,9 @@ function openDatabase(Database: typeof DatabaseSync, file: string, lock: Databas
   let database: DatabaseSync | undefined;
   try {
     database = new Database(file);
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;');
+    database.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;',
+    );
     return database;
   } catch (cause) {
     database?.close();

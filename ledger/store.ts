@@ -29,7 +29,10 @@ export function* query<R = Row>(sql: string, ...parameters: (Value | undefined)[
 }
 
 /** The first row of a statement, if any. */
-export function* queryOne<R = Row>(sql: string, ...parameters: (Value | undefined)[]): Generator<Statement, R | undefined, Row[]> {
+export function* queryOne<R = Row>(
+  sql: string,
+  ...parameters: (Value | undefined)[]
+): Generator<Statement, R | undefined, Row[]> {
   const rows = yield* query<R>(sql, ...parameters);
   return rows[0];
 }

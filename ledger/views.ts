@@ -40,7 +40,8 @@ export function* orderParts(order: Order) {
   const purchaseOrders = yield* documentsOf('purchase-order', order.id);
   const shipments = yield* documentsOf('shipment', order.id);
   const bills: (Bill & { state: string })[] = [];
-  for (const bill of yield* documentsOf('bill', order.id)) bills.push({ ...bill, state: (yield* documentState('bill', bill.id)) ?? 'received' });
+  for (const bill of yield* documentsOf('bill', order.id))
+    bills.push({ ...bill, state: (yield* documentState('bill', bill.id)) ?? 'received' });
   const payments = yield* documentsOf('payment', order.id);
   return {
     purchaseOrders,
@@ -62,7 +63,9 @@ export function* orderProgress(id: string): Transaction<Progress | undefined> {
 }
 
 /** Orders, newest first. */
-export function* orderList(limit: number): Transaction<{ id: string; state: string; updatedAt: number; number: string; shop: string }[]> {
+export function* orderList(
+  limit: number,
+): Transaction<{ id: string; state: string; updatedAt: number; number: string; shop: string }[]> {
   const rows = yield* query<{ id: string; state: string; updated_at: number; body: string }>(
     `SELECT id, state, updated_at, body FROM document WHERE kind = 'order' ORDER BY updated_at DESC LIMIT ?`,
     limit,
@@ -74,7 +77,10 @@ export function* orderList(limit: number): Transaction<{ id: string; state: stri
 }
 
 export function* runList(limit: number): Transaction<PaymentRun[]> {
-  const rows = yield* query<{ body: string }>(`SELECT body FROM document WHERE kind = 'payment-run' ORDER BY updated_at DESC LIMIT ?`, limit);
+  const rows = yield* query<{ body: string }>(
+    `SELECT body FROM document WHERE kind = 'payment-run' ORDER BY updated_at DESC LIMIT ?`,
+    limit,
+  );
   return rows.map((row) => JSON.parse(row.body) as PaymentRun);
 }
 

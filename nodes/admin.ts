@@ -48,7 +48,8 @@ const installed = new WeakSet<object>();
  * settings file lifts that on a developer's machine.
  */
 export function installAdmin(RED: NodeAPI): void {
-  const admin = RED.httpAdmin as unknown as { get(path: string, ...handlers: unknown[]): void; post(path: string, ...handlers: unknown[]): void } | undefined;
+  const admin = RED.httpAdmin as unknown as
+    { get(path: string, ...handlers: unknown[]): void; post(path: string, ...handlers: unknown[]): void } | undefined;
   if (!admin || installed.has(admin)) return;
   installed.add(admin);
   const settings = RED.settings as unknown as Settings;
@@ -62,34 +63,53 @@ export function installAdmin(RED: NodeAPI): void {
       RED.auth.needsPermission(permission),
       answering((request) => {
         if (!settings.adminAuth && !development) {
-          throw new BusinessRefusal('LOGIN_REQUIRED', 'Node-RED has no admin login, so nobody can be held to this. Set adminAuth in the settings file.');
+          throw new BusinessRefusal(
+            'LOGIN_REQUIRED',
+            'Node-RED has no admin login, so nobody can be held to this. Set adminAuth in the settings file.',
+          );
         }
         return handler(request, request.user?.username ?? 'development');
       }),
     );
   const ledger = (request: Request) => ledgerOf(RED, request.query['ledger']);
-  const view = async <Result>(request: Request, work: () => Transaction<Result>) => (await ledger(request)).transact('view', work);
+  const view = async <Result>(request: Request, work: () => Transaction<Result>) =>
+    (await ledger(request)).transact('view', work);
 
   read('catalogue', async () => products());
   read('orders', (request) => view(request, () => orderList(limitOf(request))));
-  read('orders/:id', async (request) => found(await view(request, () => orderView(request.params['id'] ?? '')), 'order'));
-  read('effects', (request) => view(request, () => effectList(request.query['order'] ? { orderId: request.query['order'] } : {})));
+  read('orders/:id', async (request) =>
+    found(await view(request, () => orderView(request.params['id'] ?? '')), 'order'),
+  );
+  read('effects', (request) =>
+    view(request, () => effectList(request.query['order'] ? { orderId: request.query['order'] } : {})),
+  );
   read('work', async (request) => {
     const book: Ledger = await ledger(request);
     return { events: await book.transact('view', openWork), ...book.dispatcher.load() };
   });
-  read('exceptions', (request) => view(request, () => exceptions(request.query['state'] === 'settled' ? { state: 'settled' } : { state: 'open' })));
+  read('exceptions', (request) =>
+    view(request, () => exceptions(request.query['state'] === 'settled' ? { state: 'settled' } : { state: 'open' })),
+  );
   read('runs', (request) => view(request, () => runList(limitOf(request))));
-  read('runs/:id', async (request) => found(await view(request, () => getDocument('payment-run', request.params['id'] ?? '')), 'payment run'));
-  read('suppliers/:supplier/beneficiary', (request) => view(request, () => beneficiaries(request.params['supplier'] ?? '')));
+  read('runs/:id', async (request) =>
+    found(await view(request, () => getDocument('payment-run', request.params['id'] ?? '')), 'payment run'),
+  );
+  read('suppliers/:supplier/beneficiary', (request) =>
+    view(request, () => beneficiaries(request.params['supplier'] ?? '')),
+  );
   read('partners/:id/test', async (request) => {
     const partner = RED.nodes.getNode(request.params['id'] ?? '') as PartnerNode | null;
-    if (typeof partner?.testConnection !== 'function') throw new BusinessRefusal('NOT_FOUND', 'This config node is not deployed yet. Deploy, then test.');
+    if (typeof partner?.testConnection !== 'function')
+      throw new BusinessRefusal('NOT_FOUND', 'This config node is not deployed yet. Deploy, then test.');
     return partner.testConnection();
   });
 
   // It changes nothing, but it reads the file that the dialog names: for people who may edit flows.
-  admin.post('/dropship/route/dry-run', RED.auth.needsPermission('flows.write'), answering((request) => dryRun(RED, request.body ?? {})));
+  admin.post(
+    '/dropship/route/dry-run',
+    RED.auth.needsPermission('flows.write'),
+    answering((request) => dryRun(RED, request.body ?? {})),
+  );
   change('exceptions/:id/retry', 'dropship.exception.settle', async (request, by) => {
     await (await ledger(request)).retryException(request.params['id'] ?? '', by);
     return { settled: request.params['id'] };
@@ -127,19 +147,30 @@ export function installAdmin(RED: NodeAPI): void {
 }
 
 /** What `supplier-route` would decide for an order, with the settings of an edit dialog that need not be deployed. */
-async function dryRun(RED: NodeAPI, body: Record<string, unknown>): Promise<{ sentences: string[]; total: string; exact: boolean }> {
+async function dryRun(
+  RED: NodeAPI,
+  body: Record<string, unknown>,
+): Promise<{ sentences: string[]; total: string; exact: boolean }> {
   const config = body as unknown as RouteConfig;
   if (config.source === 'message') {
-    throw new BusinessRefusal('NOTHING_TO_TRY', 'The offers come with the message, so there are none to try with. Choose the table for a while.');
+    throw new BusinessRefusal(
+      'NOTHING_TO_TRY',
+      'The offers come with the message, so there are none to try with. Choose the table for a while.',
+    );
   }
   const ledger = await ledgerOf(RED, config.ledger);
   const offers = await offersOf(config, {} as DropshipMessage, ledger);
   const lines = Array.isArray(body['lines']) ? (body['lines'] as { sku?: unknown; quantity?: unknown }[]) : [];
   const country = String(body['country'] ?? '').toUpperCase();
-  if (!isCountry(country)) throw new BusinessRefusal('ADDRESS_WITHOUT_COUNTRY', 'Enter the country of the order, two letters such as DE.');
+  if (!isCountry(country))
+    throw new BusinessRefusal('ADDRESS_WITHOUT_COUNTRY', 'Enter the country of the order, two letters such as DE.');
   if (lines.length === 0) throw new BusinessRefusal('ORDER_WITHOUT_LINES', 'Enter at least one SKU with its quantity.');
   const allocation = allocate({
-    lines: lines.map((line, index) => ({ orderLine: String(index + 1), sku: String(line.sku ?? ''), quantity: parseQuantity(line.quantity) })),
+    lines: lines.map((line, index) => ({
+      orderLine: String(index + 1),
+      sku: String(line.sku ?? ''),
+      quantity: parseQuantity(line.quantity),
+    })),
     shipTo: { country },
     offers,
     suppliers: supplierTerms(fileOfLedger(RED, config.ledger)),
@@ -166,7 +197,9 @@ function answering(handler: (request: Request) => Promise<unknown>): Handler {
         (thrown: unknown) => {
           const error = asError(thrown);
           const code = error instanceof DroplineError ? error.code : 'UNEXPECTED';
-          response.status(STATUS[code] ?? (error instanceof DroplineError ? 409 : 500)).json({ error: { code, message: error.message } });
+          response
+            .status(STATUS[code] ?? (error instanceof DroplineError ? 409 : 500))
+            .json({ error: { code, message: error.message } });
         },
       )
       .catch(() => undefined);
@@ -195,9 +228,14 @@ function limitOf(request: Request): number {
 function readBeneficiary(supplier: string, body: Record<string, unknown>) {
   const text = (name: string) => (typeof body[name] === 'string' ? body[name].trim() : '');
   const iban = electronicFormatIBAN(text('iban'));
-  if (!iban || !isValidIBAN(iban)) throw new BusinessRefusal('BENEFICIARY_INVALID', 'The IBAN is not valid. Compare it with the supplier\'s letter.');
+  if (!iban || !isValidIBAN(iban))
+    throw new BusinessRefusal('BENEFICIARY_INVALID', "The IBAN is not valid. Compare it with the supplier's letter.");
   for (const field of ['name', 'street', 'city', 'country']) {
-    if (!text(field)) throw new BusinessRefusal('BENEFICIARY_INVALID', `"${field}" is missing: banks refuse payments without a structured address.`);
+    if (!text(field))
+      throw new BusinessRefusal(
+        'BENEFICIARY_INVALID',
+        `"${field}" is missing: banks refuse payments without a structured address.`,
+      );
   }
   return {
     supplier,

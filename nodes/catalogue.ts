@@ -33,10 +33,18 @@ const PRODUCTS: { [R in Role]: Record<string, Factory<AdapterOf[R]>> } = {
 };
 
 /** @throws ConfigurationMistake `PRODUCT_UNKNOWN`, or what the adapter says of its settings */
-export function createAdapter<R extends Role>(role: R, product: string, settings: AdapterSettings, tools: AdapterTools): AdapterOf[R] {
+export function createAdapter<R extends Role>(
+  role: R,
+  product: string,
+  settings: AdapterSettings,
+  tools: AdapterTools,
+): AdapterOf[R] {
   const factory = Object.hasOwn(PRODUCTS[role], product) ? PRODUCTS[role][product] : undefined;
   if (!factory) {
-    throw new ConfigurationMistake('PRODUCT_UNKNOWN', `There is no ${role} adapter "${product}". Choose one of ${Object.keys(PRODUCTS[role]).join(', ')}.`);
+    throw new ConfigurationMistake(
+      'PRODUCT_UNKNOWN',
+      `There is no ${role} adapter "${product}". Choose one of ${Object.keys(PRODUCTS[role]).join(', ')}.`,
+    );
   }
   return factory(settings, tools);
 }

@@ -37,16 +37,49 @@ export interface PartnerConfig extends NodeDef {
   [property: string]: unknown;
 }
 
-/** Partners by ledger file and reference, for nodes that find theirs in the document (a PO's supplier, an order's shop). */
+/**
+ * Partners by ledger file and reference, for nodes that find theirs in the document (a PO's supplier, an order's shop), and by the
+ * id of their node. While a deploy replaces them the old ones stay: requests come in and calls are under way meanwhile, and an
+ * order must not be routed as if its suppliers were gone.
+ */
 const configured = new Map<string, PartnerNode>();
+const byId = new Map<string, PartnerNode>();
+const ledgersById = new Map<string, LedgerNode>();
+
+/** Config nodes that a deploy has closed; gone, or replaced, when the flows have started again. */
+const closed = new WeakSet<PartnerNode>();
+
+/** The runtimes whose deploys are followed. */
+const followed = new WeakSet<object>();
+
+/** After a deploy: what was closed and not replaced is gone. Registered with the node types, and so called before any node hears of the start. */
+function forgetRemoved(RED: NodeAPI): void {
+  if (followed.has(RED.events)) return;
+  followed.add(RED.events);
+  RED.events.on('flows:started', () => {
+    for (const known of [configured, byId]) {
+      for (const [key, partner] of known) if (closed.has(partner)) known.delete(key);
+    }
+    for (const id of ledgersById.keys()) if (!RED.nodes.getNode(id)) ledgersById.delete(id);
+  });
+}
+
+/** The partner's config node by its id. */
+export function partnerById(id: string): PartnerNode | undefined {
+  return byId.get(id);
+}
 
 /** @throws ConfigurationMistake `PARTNER_NOT_CONFIGURED` */
 export function partnerByReference<R extends Role>(file: string, reference: string, role: R): PartnerNode<R> {
   const partner = configured.get(`${file} ${reference}`);
   if (partner?.role !== role) {
-    throw new ConfigurationMistake('PARTNER_NOT_CONFIGURED', `There is no ${role} config node with the reference "${reference}" on this ledger. Add one and deploy.`, {
-      status: `no ${reference}`.slice(0, 20),
-    });
+    throw new ConfigurationMistake(
+      'PARTNER_NOT_CONFIGURED',
+      `There is no ${role} config node with the reference "${reference}" on this ledger. Add one and deploy.`,
+      {
+        status: `no ${reference}`.slice(0, 20),
+      },
+    );
   }
   return partner as PartnerNode<R>;
 }
@@ -57,8 +90,13 @@ export function partnersOf(file: string, role: Role): PartnerNode[] {
 
 /** The file of the chosen ledger, or of the default one. */
 export function fileOfLedger(RED: NodeAPI, ledgerId: string | undefined): string {
-  const chosen = ledgerId ? (RED.nodes.getNode(ledgerId) as LedgerNode | null) : null;
-  return chosen?.file ?? ledgerFile(RED, undefined);
+  return ledgerId ? (ledgerNode(RED, ledgerId)?.file ?? `no ledger ${ledgerId}`) : ledgerFile(RED, undefined);
+}
+
+function ledgerNode(RED: NodeAPI, id: string): LedgerNode | undefined {
+  const deployed = RED.nodes.getNode(id) as LedgerNode | null;
+  if (deployed) ledgersById.set(id, deployed);
+  return deployed ?? ledgersById.get(id);
 }
 
 /** The ledger file of a partner's config node. */
@@ -66,10 +104,23 @@ export function fileOfNode(RED: NodeAPI, partnerId: string): string {
   return (RED.nodes.getNode(partnerId) as PartnerNode | null)?.file ?? ledgerFile(RED, undefined);
 }
 
-/** The chosen ledger, or the default one. */
-export function ledgerOf(RED: NodeAPI, ledgerId: string | undefined): Promise<Ledger> {
-  const chosen = ledgerId ? (RED.nodes.getNode(ledgerId) as LedgerNode | null) : null;
-  return chosen ? chosen.ledger() : useLedger(RED, ledgerFile(RED, undefined), {});
+/**
+ * The chosen ledger or, where none is chosen, the default one.
+ * @throws ConfigurationMistake `LEDGER_MISSING`: another ledger than the chosen one would do everything a second time
+ */
+export async function ledgerOf(RED: NodeAPI, ledgerId: string | undefined): Promise<Ledger> {
+  if (!ledgerId) return useLedger(RED, ledgerFile(RED, undefined), {});
+  const chosen = ledgerNode(RED, ledgerId);
+  if (!chosen) {
+    throw new ConfigurationMistake(
+      'LEDGER_MISSING',
+      'The config node of the chosen ledger is missing. Open the node that names it, choose a ledger, and deploy.',
+      {
+        status: 'no ledger',
+      },
+    );
+  }
+  return chosen.ledger();
 }
 
 /**
@@ -83,22 +134,31 @@ export function registerPartner<R extends Role>(
   credentials: Record<string, { type: 'text' | 'password' }>,
   bind: (adapter: AdapterOf[R], config: PartnerConfig) => Partial<LedgerPartner>,
 ): void {
+  forgetRemoved(RED);
   function construct(this: PartnerNode<R>, config: PartnerConfig): void {
     RED.nodes.createNode(this, config);
     this.role = role;
     this.reference = (config.reference ?? '').trim();
     this.settings = config;
     this.file = fileOfLedger(RED, config.ledger);
+    // Found once: while a deploy replaces the ledger's config node, requests are still stored in this one.
+    const chosen = config.ledger ? ledgerNode(RED, config.ledger) : undefined;
     let http: Http | undefined;
     let adapter: AdapterOf[R] | undefined;
     let binding: { partner: LedgerPartner; bound: Promise<void> } | undefined;
 
     this.adapter = () => {
       if (!/^[a-z][a-z0-9-]{1,19}$/.test(this.reference)) {
-        throw new ConfigurationMistake('REFERENCE_INVALID', `"${this.reference}" cannot be a reference. Use 2 to 20 lower-case letters, digits and hyphens, beginning with a letter.`);
+        throw new ConfigurationMistake(
+          'REFERENCE_INVALID',
+          `"${this.reference}" cannot be a reference. Use 2 to 20 lower-case letters, digits and hyphens, beginning with a letter.`,
+        );
       }
       if (!String(config.baseUrl ?? '').trim()) {
-        throw new ConfigurationMistake('BASE_URL_MISSING', `"${this.reference}" has no base URL (or folder). Enter it in its config node.`);
+        throw new ConfigurationMistake(
+          'BASE_URL_MISSING',
+          `"${this.reference}" has no base URL (or folder). Enter it in its config node.`,
+        );
       }
       const timeout = Number(config.timeout) || 20;
       http ??= createHttp({ partner: this.reference, timeout: timeout * 1000 });
@@ -117,7 +177,7 @@ export function registerPartner<R extends Role>(
     };
 
     this.ledger = async () => {
-      const ledger = await ledgerOf(RED, config.ledger);
+      const ledger = await (chosen ? chosen.ledger() : ledgerOf(RED, config.ledger));
       if (!binding) {
         const partner: LedgerPartner = {
           reference: this.reference,
@@ -143,13 +203,16 @@ export function registerPartner<R extends Role>(
     };
 
     const key = `${this.file} ${this.reference}`;
-    if (configured.has(key) && this.reference) this.error(`Two config nodes have the reference "${this.reference}". Each partner needs its own.`);
+    const present = configured.get(key);
+    byId.set(this.id, this);
+    if (present && !closed.has(present) && this.reference)
+      this.error(`Two config nodes have the reference "${this.reference}". Each partner needs its own.`);
     else configured.set(key, this);
     // Bound at once, so that facts that came in meanwhile can be judged; a mistake shows in the nodes that use the partner.
     this.ledger().catch((thrown: unknown) => this.error(messageOf(thrown)));
 
     this.on('close', (_removed: boolean, done: () => void) => {
-      if (configured.get(key) === this) configured.delete(key);
+      closed.add(this);
       http?.close();
       done();
     });
@@ -165,7 +228,9 @@ function tools(RED: NodeAPI, node: Node, http: Http): AdapterTools {
       const prepared = RED.util.prepareJSONataExpression(expression, node);
       return (input) =>
         new Promise((resolve, reject) => {
-          RED.util.evaluateJSONataExpression(prepared, input as NodeMessage, (error: Error | null, result: unknown) => (error ? reject(error) : resolve(result)));
+          RED.util.evaluateJSONataExpression(prepared, input as NodeMessage, (error: Error | null, result: unknown) =>
+            error ? reject(error) : resolve(result),
+          );
         });
     },
   };
@@ -177,7 +242,11 @@ function optionsOf(options: unknown, reference: string): Record<string, unknown>
     try {
       return JSON.parse(options) as Record<string, unknown>;
     } catch (cause) {
-      throw new ConfigurationMistake('OPTIONS_INVALID', `The options of "${reference}" are not valid JSON. Open its config node and correct them.`, { cause });
+      throw new ConfigurationMistake(
+        'OPTIONS_INVALID',
+        `The options of "${reference}" are not valid JSON. Open its config node and correct them.`,
+        { cause },
+      );
     }
   }
   return typeof options === 'object' && options !== null ? (options as Record<string, unknown>) : {};

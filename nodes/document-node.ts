@@ -133,13 +133,26 @@ export function showMistake(node: Node, thrown: unknown): void {
 }
 
 /** Takes the events of one kind for this node, unless another one does. The answer gives them back. */
-export function receiveEvents<Config extends NodeDef>(RED: NodeAPI, node: Node, config: Config, answers: AnswersEvents<Config>, ledger: Ledger): () => void {
+export function receiveEvents<Config extends NodeDef>(
+  RED: NodeAPI,
+  node: Node,
+  config: Config,
+  answers: AnswersEvents<Config>,
+  ledger: Ledger,
+): () => void {
   const partner = answers.partner(RED, config);
-  const receiver = { id: node.id, emit: (event: LedgerEvent, emits: Emit[]) => answers.emit(node, config, event, emits) };
+  const receiver = {
+    id: node.id,
+    emit: (event: LedgerEvent, emits: Emit[]) => answers.emit(node, config, event, emits),
+  };
   if (!ledger.dispatcher.addReceiver(partner, answers.kind, receiver)) {
-    throw new ConfigurationMistake('SECOND_RECEIVER', `Another ${node.type} node already goes on for ${partner}. Remove one of them: each event goes to one node.`, {
-      status: 'second receiver',
-    });
+    throw new ConfigurationMistake(
+      'SECOND_RECEIVER',
+      `Another ${node.type} node already goes on for ${partner}. Remove one of them: each event goes to one node.`,
+      {
+        status: 'second receiver',
+      },
+    );
   }
   return () => ledger.dispatcher.removeReceiver(partner, answers.kind, node.id);
 }
@@ -197,7 +210,14 @@ async function handle<Accepted extends Payload, Config extends NodeDef>(
       ledger,
       eventId,
       operation: async ({ partner, ...operation }) =>
-        note(await ledger.effects.operation({ ...operation, partner: partner.reference, settleTime: partner.adapter().settleTime, eventId })).result,
+        note(
+          await ledger.effects.operation({
+            ...operation,
+            partner: partner.reference,
+            settleTime: partner.adapter().settleTime,
+            eventId,
+          }),
+        ).result,
       once: async (decision) => note(await ledger.effects.once({ ...decision, eventId })),
     });
     ledger.core.crashPoint(`before send ${node.type}`);
@@ -211,7 +231,12 @@ async function handle<Accepted extends Payload, Config extends NodeDef>(
   }
 }
 
-function sendOn(RED: NodeAPI, msg: DropshipMessage, handed: Handed, send: (msg: (NodeMessageInFlow[] | null)[]) => void): void {
+function sendOn(
+  RED: NodeAPI,
+  msg: DropshipMessage,
+  handed: Handed,
+  send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+): void {
   if (handed === undefined) return;
   const outputs = Array.isArray(handed) ? handed : 'port' in handed ? [handed] : [{ port: 0, payload: handed }];
   const ports: (NodeMessageInFlow[] | null)[] = [];
@@ -239,7 +264,13 @@ function eventOf(msg: DropshipMessage): string {
 }
 
 /** What an error means for the event: come back later, a person's matter, or a mistake in the program. */
-async function settleError(ledger: Ledger, node: Node, eventId: string, msg: DropshipMessage, error: Error): Promise<Status> {
+async function settleError(
+  ledger: Ledger,
+  node: Node,
+  eventId: string,
+  msg: DropshipMessage,
+  error: Error,
+): Promise<Status> {
   if (error instanceof Waiting) {
     ledger.dispatcher.returnAt(eventId, error.until);
     return { fill: 'yellow', shape: 'ring', text: 'status.waiting' };

@@ -3,7 +3,7 @@ import type { NodeAPI } from 'node-red';
 import type { Ledger } from '../ledger/ledger.ts';
 import { asError, DroplineError } from '../orders/errors.ts';
 import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
-import { flowsAreRunning } from './ledgers.ts';
+import { flowsAreRunning, followDeploys } from './ledgers.ts';
 
 /**
  * The HTTP endpoints of all receive nodes: `POST /dropship/orders/:reference`, `/dropship/suppliers/:reference`, `/dropship/bank/:reference`.
@@ -21,6 +21,20 @@ export interface Intake {
   /** @throws DroplineError `NOT_AUTHENTIC`, `BODY_UNREADABLE` */
   receive(request: InboundRequest): InboundFact<string>[];
   ledger(): Promise<Ledger>;
+  /** Hears why a request was not taken in; the sender is told no more than it needs. */
+  refused(error: Error): void;
+}
+
+interface Settings {
+  maxBody: number;
+  bodyTimeout: number;
+}
+
+interface Limits {
+  /** Bytes. */
+  size: number;
+  /** Milliseconds. */
+  time: number;
 }
 
 export interface Answer {
@@ -31,21 +45,21 @@ export interface Answer {
 
 /** Largest body in bytes; `settings.dropship.maxBody` changes it. */
 const MAX_BODY = 1_000_000;
-/** Milliseconds for a whole request to arrive. */
-const BODY_TIMEOUT = 30_000;
+/** Seconds for a whole body to arrive; `settings.dropship.bodyTimeout` changes it. */
+const BODY_TIMEOUT = 30;
 /** Seconds after which a sender may come back when we cannot store. */
 const RETRY_AFTER = 10;
 
 const intakes = new Map<string, Intake>();
 const installed = new WeakSet<object>();
 
-export function addIntake(section: Section, intake: Intake): void {
-  intakes.set(`${section}/${intake.reference}`, intake);
-}
-
-/** A node that is really gone, not only replaced by a deploy: its URLs answer 404 from now on. */
-export function removeIntakes(nodeId: string): void {
-  for (const [target, intake] of intakes) if (intake.nodeId === nodeId) intakes.delete(target);
+/** The URLs of one node from now on. */
+export function setIntakes(section: Section, nodeId: string, own: Intake[]): void {
+  for (const [target, intake] of intakes) {
+    if (intake.nodeId === nodeId && !own.some(({ reference }) => target === `${section}/${reference}`))
+      intakes.delete(target);
+  }
+  for (const intake of own) intakes.set(`${section}/${intake.reference}`, intake);
 }
 
 /** Takes the route once per process. */
@@ -53,15 +67,18 @@ export function installEndpoints(RED: NodeAPI): void {
   const app = RED.httpNode as unknown as Application | undefined;
   if (typeof app !== 'function' || installed.has(app)) return;
   installed.add(app);
+  followDeploys(RED);
   const root = rootOf(app);
-  const limit = Number((RED.settings as { dropship?: { maxBody?: number } }).dropship?.maxBody ?? MAX_BODY);
+  const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } =
+    (RED.settings as { dropship?: Partial<Settings> }).dropship ?? {};
+  const limits = { size: Number(maxBody), time: Number(bodyTimeout) * 1000 };
   const middleware = (request: IncomingMessage, response: ServerResponse, next: () => void) => {
     // Only POST: with the default admin root, the same paths are read by the admin API with GET.
     const target = request.method === 'POST' ? targetOf(request.url ?? '', mountOf(app)) : undefined;
     if (!target) return next();
-    serve(request, response, target, limit).catch((thrown: unknown) => {
+    serve(request, response, target, limits).catch((thrown: unknown) => {
       RED.log.error(`[dropship] ${asError(thrown).message}`);
-      send(response, refusal(503, 'NOT_STORED', 'The message could not be stored. Send it again later.'));
+      send(response, notStored());
     });
   };
   root.use(middleware);
@@ -79,63 +96,85 @@ export async function takeIn(intake: Intake, request: InboundRequest): Promise<A
   try {
     facts = intake.receive(request);
   } catch (thrown) {
-    if (!(thrown instanceof DroplineError)) throw thrown;
-    if (thrown.code === 'NOT_AUTHENTIC') return refusal(401, 'NOT_AUTHENTIC', 'The signature or key of this message is not valid.');
+    intake.refused(asError(thrown));
+    if (!(thrown instanceof DroplineError)) return notStored();
+    if (thrown.code === 'NOT_AUTHENTIC')
+      return refusal(401, 'NOT_AUTHENTIC', 'The signature or key of this message is not valid.');
     if (thrown.code === 'BODY_UNREADABLE') return refusal(400, thrown.code, thrown.message);
     return refusal(503, 'NOT_CONFIGURED', 'This endpoint is not set up completely. Send the message again later.');
   }
   try {
     const ledger = await intake.ledger();
     return { status: 200, body: await ledger.store(intake.reference, facts, request.body.toString('utf8')) };
-  } catch {
-    return refusal(503, 'NOT_STORED', 'The message could not be stored. Send it again later.');
+  } catch (thrown) {
+    intake.refused(asError(thrown));
+    return notStored();
   }
 }
 
-async function serve(request: IncomingMessage, response: ServerResponse, target: string, limit: number): Promise<void> {
+function notStored(): Answer {
+  return refusal(503, 'NOT_STORED', 'The message could not be stored. Send it again later.');
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: string,
+  limits: Limits,
+): Promise<void> {
   const intake = intakes.get(target);
   if (!intake) {
     request.resume();
-    if (!flowsAreRunning()) return send(response, refusal(503, 'STARTING', 'Node-RED is starting. Send the message again later.'));
+    if (!flowsAreRunning())
+      return send(response, refusal(503, 'STARTING', 'Node-RED is starting. Send the message again later.'));
     return send(response, refusal(404, 'NOT_FOUND', `There is no receiver for ${target}. Check the URL.`));
   }
   const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity') return send(response, refusal(415, 'ENCODING_NOT_SUPPORTED', 'Send the body without compression.'));
-  const body = await readBody(request, limit);
-  if (!body) {
-    send(response, refusal(413, 'BODY_TOO_LARGE', `The body is larger than ${limit} bytes or did not arrive in time.`), { connection: 'close' });
-    return;
-  }
+  if (encoding !== 'identity')
+    return send(response, refusal(415, 'ENCODING_NOT_SUPPORTED', 'Send the body without compression.'));
+  const body = await readBody(request, limits);
+  if (body === 'too large')
+    return send(response, refusal(413, 'BODY_TOO_LARGE', `The body is larger than ${limits.size} bytes.`), {
+      connection: 'close',
+    });
+  if (body === 'too slow')
+    return send(response, refusal(408, 'BODY_TOO_SLOW', `The body did not arrive within ${limits.time / 1000} s.`), {
+      connection: 'close',
+    });
   send(response, await takeIn(intake, { headers: distinctHeaders(request), body }));
 }
 
-/** The raw body, or nothing when it is too large or too slow. */
-function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
+/** The raw body, or why it was not waited for. */
+function readBody(request: IncomingMessage, limits: Limits): Promise<Buffer | 'too large' | 'too slow'> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const end = (body: Buffer | undefined) => {
+    const end = (body: Buffer | 'too large' | 'too slow') => {
       clearTimeout(timer);
       request.removeAllListeners('data');
-      if (!body) request.resume();
+      // What still comes is thrown away.
+      request.resume();
       resolve(body);
     };
-    const timer = setTimeout(() => end(undefined), BODY_TIMEOUT);
-    if (Number(request.headers['content-length'] ?? 0) > limit) return end(undefined);
+    const timer = setTimeout(() => end('too slow'), limits.time);
+    if (Number(request.headers['content-length'] ?? 0) > limits.size) return end('too large');
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (size > limit) end(undefined);
+      if (size > limits.size) end('too large');
       else chunks.push(chunk);
     });
-    request.once('end', () => end(size > limit ? undefined : Buffer.concat(chunks)));
-    request.once('error', () => end(undefined));
-    request.once('close', () => end(undefined));
+    request.once('end', () => end(size > limits.size ? 'too large' : Buffer.concat(chunks)));
+    // The sender has gone: nobody hears the answer.
+    request.once('error', () => end('too slow'));
+    request.once('close', () => end('too slow'));
   });
 }
 
 /** Headers with all their values: a signature that stands twice must be seen twice, and Node.js joins or drops repetitions. */
 function distinctHeaders(request: IncomingMessage): InboundRequest['headers'] {
-  return Object.fromEntries(Object.entries(request.headersDistinct).map(([name, values]) => [name, values?.length === 1 ? values[0] : values]));
+  return Object.fromEntries(
+    Object.entries(request.headersDistinct).map(([name, values]) => [name, values?.length === 1 ? values[0] : values]),
+  );
 }
 
 function targetOf(url: string, mount: string): string | undefined {

@@ -61,7 +61,7 @@ export async function closeLedgers(): Promise<void> {
 }
 
 /** While flows are replaced nothing is emitted; afterwards whatever was in work is emitted again. */
-function followDeploys(RED: NodeAPI): void {
+export function followDeploys(RED: NodeAPI): void {
   if (followed.has(RED.events)) return;
   followed.add(RED.events);
   const each = (action: (ledger: Ledger) => Promise<void> | void) => {

@@ -11,18 +11,31 @@ import { contentHash, Obsolete } from '../ledger/effects.ts';
  * ledger: identity, lines, quantities, costs, currency, ship-to. Anything else may be enriched by the flow.
  * @throws ConfigurationMistake `WRONG_DOCUMENT`; BusinessRefusal `DOCUMENT_CHANGED`, `DOCUMENT_UNKNOWN`
  */
-export async function checkDocument(ledger: Ledger, msg: { payload?: unknown }, accepts: string[]): Promise<{ type: string }> {
+export async function checkDocument(
+  ledger: Ledger,
+  msg: { payload?: unknown },
+  accepts: string[],
+): Promise<{ type: string }> {
   const payload = msg.payload;
-  const found = typeof payload === 'object' && payload !== null && 'type' in payload ? String(payload.type) : describe(payload);
+  const found =
+    typeof payload === 'object' && payload !== null && 'type' in payload ? String(payload.type) : describe(payload);
   if (!accepts.includes(found)) {
-    throw new ConfigurationMistake('WRONG_DOCUMENT', `msg.payload must be ${accepts.map((type) => `"${type}"`).join(' or ')}, but it is ${found}. Check which output this node is wired to.`, {
-      status: 'wrong document',
-    });
+    throw new ConfigurationMistake(
+      'WRONG_DOCUMENT',
+      `msg.payload must be ${accepts.map((type) => `"${type}"`).join(' or ')}, but it is ${found}. Check which output this node is wired to.`,
+      {
+        status: 'wrong document',
+      },
+    );
   }
   const document = payload as { type: string; id?: string };
   const fault = faultOf(document);
   if (fault !== undefined) {
-    throw new ConfigurationMistake('WRONG_DOCUMENT', `msg.payload is no complete ${found} any more: ${fault} A node before this one changed it.`, { status: 'wrong document' });
+    throw new ConfigurationMistake(
+      'WRONG_DOCUMENT',
+      `msg.payload is no complete ${found} any more: ${fault} A node before this one changed it.`,
+      { status: 'wrong document' },
+    );
   }
   const kind = KINDS.find((each) => each === document.type);
   if (kind) await compare(ledger, kind, String(document.id), document);
@@ -36,10 +49,14 @@ type Kind = (typeof KINDS)[number];
 async function compare(ledger: Ledger, kind: Kind, id: string, document: object): Promise<void> {
   const known = await ledger.transact('check document', () => getDocument(kind, id));
   if (!known) {
-    throw new BusinessRefusal('DOCUMENT_UNKNOWN', `The ledger has no ${kind} "${id.slice(0, 60)}". Do not change its id in the flow.`);
+    throw new BusinessRefusal(
+      'DOCUMENT_UNKNOWN',
+      `The ledger has no ${kind} "${id.slice(0, 60)}". Do not change its id in the flow.`,
+    );
   }
   if (contentHash(identityOf(document as Known)) !== contentHash(identityOf(known))) {
-    if (known.type === 'order' && isOlder(document, known)) throw new Obsolete(`A later state of order ${id} is on its way.`);
+    if (known.type === 'order' && isOlder(document, known))
+      throw new Obsolete(`A later state of order ${id} is on its way.`);
     throw new BusinessRefusal(
       'DOCUMENT_CHANGED',
       `The flow changed lines, quantities, costs, currency or the address of ${kind} ${id}. These must stay as the ledger has them; add other properties instead.`,
@@ -63,9 +80,25 @@ function identityOf(document: Known): unknown {
       case 'purchase-order':
         return [document.id, document.orderId, orderedContent(document)];
       case 'shipment':
-        return [document.id, document.supplier, document.purchaseOrder, document.orderId, document.lines.map(({ line, orderLine, sku, quantity }) => [line, orderLine, sku, quantity])];
+        return [
+          document.id,
+          document.supplier,
+          document.purchaseOrder,
+          document.orderId,
+          document.lines.map(({ line, orderLine, sku, quantity }) => [line, orderLine, sku, quantity]),
+        ];
       case 'bill':
-        return [document.id, document.supplier, document.number, document.purchaseOrder, document.orderId, document.lines, document.shipping, document.tax, document.total];
+        return [
+          document.id,
+          document.supplier,
+          document.number,
+          document.purchaseOrder,
+          document.orderId,
+          document.lines,
+          document.shipping,
+          document.tax,
+          document.total,
+        ];
     }
   } catch {
     return 'broken';

@@ -41,7 +41,11 @@ export async function offersOf(config: OfferSource, msg: DropshipMessage, ledger
     case 'message': {
       const offers = msg['offers'];
       if (!Array.isArray(offers)) {
-        throw new ConfigurationMistake('OFFERS_MISSING', 'The node takes its offers from msg.offers, but the message has none. Put a node before it that sets msg.offers to a list.', { status: 'no offers' });
+        throw new ConfigurationMistake(
+          'OFFERS_MISSING',
+          'The node takes its offers from msg.offers, but the message has none. Put a node before it that sets msg.offers to a list.',
+          { status: 'no offers' },
+        );
       }
       return offers.map((row: unknown, index) => readOffer(row, `msg.offers[${index}]`));
     }
@@ -63,12 +67,19 @@ async function offersOfFile(path: string): Promise<Offer[]> {
     if (known?.stamp === stamp) return known.offers;
     const { offers, problems } = readOffersCsv(await readFile(path, 'utf8'));
     const [problem] = problems;
-    if (problem) throw new ConfigurationMistake('OFFERS_INVALID', `${path}, line ${problem.line}: ${problem.problem}`, { status: 'offers invalid' });
+    if (problem)
+      throw new ConfigurationMistake('OFFERS_INVALID', `${path}, line ${problem.line}: ${problem.problem}`, {
+        status: 'offers invalid',
+      });
     files.set(path, { stamp, offers });
     return offers;
   } catch (cause) {
     if (cause instanceof ConfigurationMistake) throw cause;
-    throw new ConfigurationMistake('OFFERS_MISSING', `The file of offers "${path}" cannot be read. Check its path and rights.`, { status: 'no offers', cause });
+    throw new ConfigurationMistake(
+      'OFFERS_MISSING',
+      `The file of offers "${path}" cannot be read. Check its path and rights.`,
+      { status: 'no offers', cause },
+    );
   }
 }
 
@@ -82,7 +93,10 @@ export function readOffer(row: unknown, where: string): Offer {
   try {
     if (!text('supplier') || !text('sku')) throw new Error('supplier and sku are needed.');
     const cost = fields['unitCost'];
-    const unitCost = typeof cost === 'object' && cost !== null ? money(Number((cost as Money).minor), String((cost as Money).currency)) : parseMoney(text('unitCost'), text('currency') || 'EUR');
+    const unitCost =
+      typeof cost === 'object' && cost !== null
+        ? money(Number((cost as Money).minor), String((cost as Money).currency))
+        : parseMoney(text('unitCost'), text('currency') || 'EUR');
     const countries = Array.isArray(fields['countries']) ? fields['countries'].map(String) : listOf(text('countries'));
     return {
       supplier: text('supplier'),
@@ -95,7 +109,10 @@ export function readOffer(row: unknown, where: string): Offer {
       ...(text('minimumQuantity') ? { minimumQuantity: parseQuantity(text('minimumQuantity')) } : {}),
     };
   } catch (cause) {
-    throw new ConfigurationMistake('OFFERS_INVALID', `${where}: ${(cause as Error).message}`, { status: 'offers invalid', cause });
+    throw new ConfigurationMistake('OFFERS_INVALID', `${where}: ${(cause as Error).message}`, {
+      status: 'offers invalid',
+      cause,
+    });
   }
 }
 

@@ -6,12 +6,14 @@ import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
 import type { Role } from './catalogue.ts';
 import type { PartnerNode } from './configs.ts';
 import { runStep, showMistake, type DocumentNode, type DropshipMessage, type Payload } from './document-node.ts';
-import { addIntake, installEndpoints, removeIntakes, takeIn, type Section } from './endpoint.ts';
+import { installEndpoints, setIntakes, takeIn, type Intake, type Section } from './endpoint.ts';
 
 /** A poll of one partner: facts since the cursor, a page at a time. */
 export interface Poll {
   name: string;
-  fetch(cursor: string | undefined): Promise<{ facts: InboundFact<string>[]; cursor: string; more: boolean; done?: () => Promise<void> }>;
+  fetch(
+    cursor: string | undefined,
+  ): Promise<{ facts: InboundFact<string>[]; cursor: string; more: boolean; done?: () => Promise<void> }>;
 }
 
 /** What makes one receive node different from the others. */
@@ -35,6 +37,9 @@ export interface ReceiveNode<R extends Role, Config extends NodeDef> {
   step?: Pick<DocumentNode<Payload, Config>, 'accepts' | 'run'>;
 }
 
+/** Milliseconds between two warnings of a receive node: whoever floods us must not flood the log. */
+const WARN_EVERY = 60_000;
+
 /** Milliseconds after a deploy before the first poll, so that all nodes stand. */
 const FIRST_POLL = 3000;
 
@@ -42,7 +47,11 @@ const FIRST_POLL = 3000;
  * Registers a node at which facts come in: at its own endpoint, by polling, or over a wire from `http in`. All three only
  * store; what goes out is what the ledger emits, so a first run and a replay send the same message.
  */
-export function registerReceiveNode<R extends Role, Config extends NodeDef>(RED: NodeAPI, type: string, definition: ReceiveNode<R, Config>): void {
+export function registerReceiveNode<R extends Role, Config extends NodeDef>(
+  RED: NodeAPI,
+  type: string,
+  definition: ReceiveNode<R, Config>,
+): void {
   installEndpoints(RED);
 
   function construct(this: Node, config: Config): void {
@@ -55,46 +64,63 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(RED:
       const { chosen, all } = definition.partners(RED, config);
       return chosen ? [chosen] : all;
     };
-    const openEndpoints = () => {
-      try {
-        for (const { reference } of partners()) {
-          const partner = () => {
-            const found = partners().find((candidate) => candidate.reference === reference);
-            if (!found) throw new ConfigurationMistake('PARTNER_MISSING', `The config node of "${reference}" is gone.`);
-            return found;
-          };
-          addIntake(definition.section, {
-            nodeId: this.id,
-            reference,
-            receive: (request) => definition.receive(partner(), request),
-            ledger: async () => partner().ledger(),
-          });
-        }
-      } catch (thrown) {
-        fail(thrown);
-      }
+    /** A wrong secret is the commonest mistake of all, and only the log of the other side would show it. */
+    const refused = (error: Error) => {
+      this.status({
+        fill: 'yellow',
+        shape: 'ring',
+        text: error instanceof DroplineError ? error.status : 'status.error',
+      });
+      if (Date.now() - lastWarning < WARN_EVERY) return;
+      lastWarning = Date.now();
+      this.warn(`A message was not taken in: ${error.message}`);
     };
-    openEndpoints();
+    let lastWarning = 0;
+    const intakeOf = (partner: PartnerNode<R>): Intake => ({
+      nodeId: this.id,
+      reference: partner.reference,
+      receive: (request) => definition.receive(partner, request),
+      ledger: () => partner.ledger(),
+      refused,
+    });
+    const openEndpoints = () => {
+      let own: Intake[] = [];
+      try {
+        own = partners().map(intakeOf);
+      } catch (thrown) {
+        // No partner, no URL; that it is missing is said below, where the ledger is asked for.
+        if (!(thrown instanceof ConfigurationMistake)) fail(thrown);
+      }
+      setIntakes(definition.section, this.id, own);
+    };
+    // Between a deploy's end of the old nodes and its start of the new ones the old ones' URLs go on, with the partners as they were.
     RED.events.on('flows:started', openEndpoints);
 
-    ledgerOf(RED, definition, config).then((ledger) => {
-      if (stop.signal.aborted) return;
-      const receiver = { id: this.id, emit: (event: LedgerEvent, emits: Emit[]) => emit(RED, this, config, definition, event, emits) };
-      const whose = receiverOf(RED, definition, config);
-      leave = () => definition.kinds.forEach((kind) => ledger.dispatcher.removeReceiver(whose, kind, this.id));
-      for (const kind of definition.kinds) {
-        if (!ledger.dispatcher.addReceiver(whose, kind, receiver)) {
-          this.status({ fill: 'red', shape: 'ring', text: 'status.second-receiver' });
-          this.error(`Another node already receives ${kind} of ${whose === '*' ? 'all suppliers' : whose}. Remove one of them: each event goes to one receiver.`);
-          return;
+    ledgerOf(RED, definition, config)
+      .then((ledger) => {
+        if (stop.signal.aborted) return;
+        const receiver = {
+          id: this.id,
+          emit: (event: LedgerEvent, emits: Emit[]) => emit(RED, this, config, definition, event, emits),
+        };
+        const whose = receiverOf(RED, definition, config);
+        leave = () => definition.kinds.forEach((kind) => ledger.dispatcher.removeReceiver(whose, kind, this.id));
+        for (const kind of definition.kinds) {
+          if (!ledger.dispatcher.addReceiver(whose, kind, receiver)) {
+            this.status({ fill: 'red', shape: 'ring', text: 'status.second-receiver' });
+            this.error(
+              `Another node already receives ${kind} of ${whose === '*' ? 'all suppliers' : whose}. Remove one of them: each event goes to one receiver.`,
+            );
+            return;
+          }
         }
-      }
-      this.status({ fill: 'green', shape: 'ring', text: 'status.listening' });
-      for (const partner of partners()) startPolling(this, definition, config, partner, ledger, stop.signal);
-    }).catch(fail);
+        this.status({ fill: 'green', shape: 'ring', text: 'status.listening' });
+        for (const partner of partners()) startPolling(this, definition, config, partner, ledger, stop.signal);
+      })
+      .catch(fail);
 
     this.on('input', (msg, send, done) => {
-      input(definition, partners, msg as DropshipMessage)
+      input(definition, partners, intakeOf, msg as DropshipMessage)
         .then(
           (reply) => {
             if (reply && definition.replyPort !== undefined) {
@@ -104,8 +130,13 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(RED:
             done();
           },
           (thrown: unknown) => {
-            fail(thrown);
-            done(asError(thrown));
+            const error = asError(thrown);
+            this.status({
+              fill: 'red',
+              shape: 'ring',
+              text: error instanceof DroplineError ? error.status : 'status.error',
+            });
+            done(error);
           },
         )
         .catch(fail);
@@ -115,7 +146,7 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(RED:
       stop.abort();
       this.status({});
       RED.events.removeListener('flows:started', openEndpoints);
-      if (removed) removeIntakes(this.id);
+      if (removed) setIntakes(definition.section, this.id, []);
       leave?.();
       done();
     });
@@ -124,12 +155,20 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(RED:
 }
 
 /** Rejects instead of throwing: a node without its partner stays on the canvas and says what is missing. */
-async function ledgerOf<R extends Role, Config extends NodeDef>(RED: NodeAPI, definition: ReceiveNode<R, Config>, config: Config): Promise<Ledger> {
+async function ledgerOf<R extends Role, Config extends NodeDef>(
+  RED: NodeAPI,
+  definition: ReceiveNode<R, Config>,
+  config: Config,
+): Promise<Ledger> {
   return definition.ledger(RED, config);
 }
 
 /** Whose events it receives: one partner's, or everybody's who has no receiver of their own. */
-function receiverOf<R extends Role, Config extends NodeDef>(RED: NodeAPI, definition: ReceiveNode<R, Config>, config: Config): string {
+function receiverOf<R extends Role, Config extends NodeDef>(
+  RED: NodeAPI,
+  definition: ReceiveNode<R, Config>,
+  config: Config,
+): string {
   return definition.partners(RED, config).chosen?.reference ?? '*';
 }
 
@@ -142,9 +181,14 @@ function emit<R extends Role, Config extends NodeDef>(
   event: LedgerEvent,
   emits: Emit[],
 ): void {
-  if (definition.step) return emitThroughStep(RED, node, config, { ...definition.step, ledger: definition.ledger }, event, emits);
+  if (definition.step)
+    return emitThroughStep(RED, node, config, { ...definition.step, ledger: definition.ledger }, event, emits);
   const replayed = event.emitted > 0;
-  node.status({ fill: 'green', shape: replayed ? 'ring' : 'dot', text: replayed ? 'status.repeated' : 'status.received' });
+  node.status({
+    fill: 'green',
+    shape: replayed ? 'ring' : 'dot',
+    text: replayed ? 'status.repeated' : 'status.received',
+  });
   for (const one of emits) {
     const ports: (DropshipMessage | null)[] = Array.from({ length: definition.ports[one.outcome] ?? 0 }, () => null);
     node.send([...ports, messageOf(RED, event, one)]);
@@ -173,7 +217,9 @@ export function emitThroughStep<Config extends NodeDef>(
 ): void {
   for (const one of emits) {
     const message = messageOf(RED, event, one);
-    runStep(RED, node, config, step, message, (ports) => node.send(ports)).catch((thrown: unknown) => node.error(asError(thrown), message));
+    runStep(RED, node, config, step, message, (ports) => node.send(ports)).catch((thrown: unknown) =>
+      node.error(asError(thrown), message),
+    );
   }
 }
 
@@ -181,15 +227,31 @@ export function emitThroughStep<Config extends NodeDef>(
 async function input<R extends Role, Config extends NodeDef>(
   definition: ReceiveNode<R, Config>,
   allPartners: () => PartnerNode<R>[],
+  intakeOf: (partner: PartnerNode<R>) => Intake,
   msg: DropshipMessage,
 ): Promise<DropshipMessage | undefined> {
   const partners = allPartners();
-  const request = msg['req'] as { headers?: InboundRequest['headers']; headersDistinct?: Record<string, string[]>; params?: Record<string, string> } | undefined;
+  const request = msg['req'] as
+    | {
+        headers?: InboundRequest['headers'];
+        headersDistinct?: Record<string, string[]>;
+        params?: Record<string, string>;
+      }
+    | undefined;
   const partner = request ? forRequest(partners, request.params) : partners[0];
-  if (!partner) throw new ConfigurationMistake('PARTNER_MISSING', 'No partner is chosen for this node, or none has the reference in the URL.');
+  if (!partner)
+    throw new ConfigurationMistake(
+      'PARTNER_MISSING',
+      'No partner is chosen for this node, or none has the reference in the URL.',
+    );
   if (!request) {
     const ledger = await partner.ledger();
-    if (definition.fromFlow && msg.payload !== undefined && (typeof msg.payload === 'string' || Buffer.isBuffer(msg.payload)) && msg.payload.length > 0) {
+    if (
+      definition.fromFlow &&
+      msg.payload !== undefined &&
+      (typeof msg.payload === 'string' || Buffer.isBuffer(msg.payload)) &&
+      msg.payload.length > 0
+    ) {
       await ledger.store(partner.reference, definition.fromFlow(partner, msg.payload));
     } else {
       for (const each of partners) await pollOnce(definition, each, await each.ledger());
@@ -198,25 +260,37 @@ async function input<R extends Role, Config extends NodeDef>(
   }
   if (!Buffer.isBuffer(msg.payload)) {
     msg['statusCode'] = 500;
-    msg.payload = { error: { code: 'BODY_PARSED', message: 'This endpoint is not set up completely. Send the message again later.' } };
+    msg.payload = {
+      error: { code: 'BODY_PARSED', message: 'This endpoint is not set up completely. Send the message again later.' },
+    };
     return msg;
   }
   const headers = request.headersDistinct
-    ? Object.fromEntries(Object.entries(request.headersDistinct).map(([name, values]) => [name, values.length === 1 ? values[0] : values]))
+    ? Object.fromEntries(
+        Object.entries(request.headersDistinct).map(([name, values]) => [
+          name,
+          values.length === 1 ? values[0] : values,
+        ]),
+      )
     : (request.headers ?? {});
-  const answer = await takeIn(
-    { nodeId: '', reference: partner.reference, receive: (inbound) => definition.receive(partner, inbound), ledger: () => partner.ledger() },
-    { headers, body: msg.payload },
-  );
+  const answer = await takeIn(intakeOf(partner), { headers, body: msg.payload });
   msg['statusCode'] = answer.status;
-  msg['headers'] = { 'content-type': 'application/json; charset=utf-8', ...(answer.retryAfter === undefined ? {} : { 'retry-after': String(answer.retryAfter) }) };
+  msg['headers'] = {
+    'content-type': 'application/json; charset=utf-8',
+    ...(answer.retryAfter === undefined ? {} : { 'retry-after': String(answer.retryAfter) }),
+  };
   msg.payload = answer.body;
   return msg;
 }
 
-function forRequest<R extends Role>(partners: PartnerNode<R>[], params: Record<string, string> | undefined): PartnerNode<R> | undefined {
+function forRequest<R extends Role>(
+  partners: PartnerNode<R>[],
+  params: Record<string, string> | undefined,
+): PartnerNode<R> | undefined {
   const named = Object.values(params ?? {});
-  return partners.find((partner) => named.includes(partner.reference)) ?? (partners.length === 1 ? partners[0] : undefined);
+  return (
+    partners.find((partner) => named.includes(partner.reference)) ?? (partners.length === 1 ? partners[0] : undefined)
+  );
 }
 
 function startPolling<R extends Role, Config extends NodeDef>(
@@ -238,7 +312,12 @@ function startPolling<R extends Role, Config extends NodeDef>(
           },
           (thrown: unknown) => {
             const error = asError(thrown);
-            if (!stop.aborted) node.status({ fill: 'yellow', shape: 'ring', text: error instanceof DroplineError ? error.status : 'status.error' });
+            if (!stop.aborted)
+              node.status({
+                fill: 'yellow',
+                shape: 'ring',
+                text: error instanceof DroplineError ? error.status : 'status.error',
+              });
             node.warn(error.message);
           },
         )
@@ -253,11 +332,15 @@ function startPolling<R extends Role, Config extends NodeDef>(
 }
 
 /** Fetches what is new and stores it; the cursor moves only after the facts are durable. */
-async function pollOnce<R extends Role, Config extends NodeDef>(definition: ReceiveNode<R, Config>, partner: PartnerNode<R>, ledger: Ledger): Promise<number> {
+async function pollOnce<R extends Role, Config extends NodeDef>(
+  definition: ReceiveNode<R, Config>,
+  partner: PartnerNode<R>,
+  ledger: Ledger,
+): Promise<number> {
   const poll = definition.poll?.(partner);
   if (!poll) return 0;
   let stored = 0;
-  for (let more = true; more; ) {
+  for (let more = true; more;) {
     const cursor = await ledger.cursor(partner.reference, poll.name);
     const page = await poll.fetch(cursor);
     stored += (await ledger.store(partner.reference, page.facts)).stored;

@@ -13,7 +13,8 @@ const LOOK_AGAIN = 1500;
 export function* stillWanted(purchaseOrder: string): Transaction<void> {
   const po = yield* getDocument('purchase-order', purchaseOrder);
   if (!po || po.state === 'cancelled') throw new Obsolete(`${purchaseOrder} was cancelled.`);
-  if (po.state === 'allocated' && (yield* documentState('order', po.orderId)) === 'cancelled') throw new Obsolete(`Order ${po.orderId} was cancelled.`);
+  if (po.state === 'allocated' && (yield* documentState('order', po.orderId)) === 'cancelled')
+    throw new Obsolete(`Order ${po.orderId} was cancelled.`);
 }
 
 /** @throws BusinessRefusal `DOCUMENT_UNKNOWN` */
@@ -27,7 +28,11 @@ export async function orderOf(ledger: Ledger, orderId: string): Promise<Order> {
 export async function orderInErp(ledger: Ledger, orderId: string): Promise<Order> {
   const order = await orderOf(ledger, orderId);
   if (!order.erp) {
-    throw new ConfigurationMistake('ORDER_NOT_IN_ERP', `The ERP does not know order ${orderId} yet. Put an "erp-create-order" node before this one.`, { status: 'order not in ERP' });
+    throw new ConfigurationMistake(
+      'ORDER_NOT_IN_ERP',
+      `The ERP does not know order ${orderId} yet. Put an "erp-create-order" node before this one.`,
+      { status: 'order not in ERP' },
+    );
   }
   return order;
 }
@@ -56,5 +61,6 @@ export async function whenReceived(ledger: Ledger, po: PurchaseOrder): Promise<v
     }
     return undefined;
   });
-  if (missing !== undefined) throw new Waiting(ledger.core.now() + LOOK_AGAIN, `shipment ${missing} is not booked in the ERP yet`);
+  if (missing !== undefined)
+    throw new Waiting(ledger.core.now() + LOOK_AGAIN, `shipment ${missing} is not booked in the ERP yet`);
 }

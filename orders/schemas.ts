@@ -109,7 +109,9 @@ export const schemas: Record<DocumentType, Schema> = {
     purchaseOrder: id,
     orderId: id,
     at: time,
-    lines: list(object({ line: id, sku: text, status: { enum: ['accepted', 'changed', 'backordered', 'rejected'] }, quantity })),
+    lines: list(
+      object({ line: id, sku: text, status: { enum: ['accepted', 'changed', 'backordered', 'rejected'] }, quantity }),
+    ),
   }),
   cancellation: document('cancellation', {
     id,
@@ -150,7 +152,16 @@ export const schemas: Record<DocumentType, Schema> = {
     erp: id,
     bills: {
       type: 'array',
-      items: object({ bill: id, supplier: id, number: text, orderId: id, purchaseOrder: id, amount: money, dueAt: time, erpBillId: id }),
+      items: object({
+        bill: id,
+        supplier: id,
+        number: text,
+        orderId: id,
+        purchaseOrder: id,
+        amount: money,
+        dueAt: time,
+        erpBillId: id,
+      }),
     },
   }),
   'payment-run': document('payment-run', {

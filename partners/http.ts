@@ -46,7 +46,7 @@ export interface Http {
   send(request: HttpRequest): Promise<HttpResponse>;
   /** `send`, and the answer as hardened JSON (`undefined` for an empty body). */
   json(request: HttpRequest): Promise<unknown>;
-  /** Ends idle connections. */
+  /** Ends idle connections; calls under way go on, and theirs are ended with them. */
   close(): void;
 }
 
@@ -134,14 +134,22 @@ export function createHttp(options: HttpOptions): Http {
       }
     },
     close() {
-      httpAgent.destroy();
-      httpsAgent.destroy();
+      for (const agent of [httpAgent, httpsAgent]) {
+        // Not `destroy`, which would also reset the calls that are under way: a deploy must not put an order in doubt.
+        Object.assign(agent, { keepAlive: false });
+        for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy();
+      }
     },
   };
 }
 
 /** For adapters: the answer arrived with 2xx but is not what the partner documents. After a write that is in doubt. */
-export function unexpectedAnswer(request: HttpRequest, partner: string, what: string, cause?: unknown): InDoubt | TemporaryFault {
+export function unexpectedAnswer(
+  request: HttpRequest,
+  partner: string,
+  what: string,
+  cause?: unknown,
+): InDoubt | TemporaryFault {
   const isRead = request.read ?? (request.method === 'GET' || request.method === 'HEAD');
   const message = `${partner} answered ${request.method} ${pathOf(request.url)} with something unexpected: ${what}. Check that the base URL and the version are right.`;
   return isRead
@@ -160,10 +168,17 @@ function transportError(error: AxiosError, isRead: boolean, partner: string): Er
       { cause },
     );
   }
-  const what = code === 'ECONNABORTED' || code === 'ETIMEDOUT' ? 'did not answer in time' : `broke the connection (${code || error.message})`;
+  const what =
+    code === 'ECONNABORTED' || code === 'ETIMEDOUT'
+      ? 'did not answer in time'
+      : `broke the connection (${code || error.message})`;
   return isRead
     ? new TemporaryFault('PARTNER_UNAVAILABLE', `${partner} ${what}. Dropline tries again by itself.`, { cause })
-    : new InDoubt('ANSWER_LOST', `${partner} ${what}: whether it did what was asked is not known. Dropline asks before it sends again.`, { cause });
+    : new InDoubt(
+        'ANSWER_LOST',
+        `${partner} ${what}: whether it did what was asked is not known. Dropline asks before it sends again.`,
+        { cause },
+      );
 }
 
 function statusError(response: HttpResponse, isRead: boolean, partner: string): Error {
@@ -171,13 +186,23 @@ function statusError(response: HttpResponse, isRead: boolean, partner: string): 
   const retryAfter = readRetryAfter(response.headers['retry-after']);
   const wait = retryAfter === undefined ? {} : { retryAfter };
   if (status === 429) {
-    return new TemporaryFault('RATE_LIMITED', `${partner} asks for fewer calls (429). Dropline waits and tries again.`, wait);
+    return new TemporaryFault(
+      'RATE_LIMITED',
+      `${partner} asks for fewer calls (429). Dropline waits and tries again.`,
+      wait,
+    );
   }
   if (status === 401) {
-    return new ConfigurationMistake('CREDENTIALS_REFUSED', `${partner} refuses the credentials (401). Enter current ones in its config node.`);
+    return new ConfigurationMistake(
+      'CREDENTIALS_REFUSED',
+      `${partner} refuses the credentials (401). Enter current ones in its config node.`,
+    );
   }
   if (status === 403) {
-    return new ConfigurationMistake('RIGHTS_MISSING', `${partner} denies the right to do this (403). Give the API user the missing right. ${excerpt(response.text)}`);
+    return new ConfigurationMistake(
+      'RIGHTS_MISSING',
+      `${partner} denies the right to do this (403). Give the API user the missing right. ${excerpt(response.text)}`,
+    );
   }
   if (status >= 300 && status < 400) {
     const message = `${partner} answered with a redirect (${status}), which is not followed. Set the base URL to where it leads.`;
@@ -187,8 +212,15 @@ function statusError(response: HttpResponse, isRead: boolean, partner: string): 
     return new HttpRefusal(`${partner} refused (${status}): ${excerpt(response.text) || 'no reason given'}`, response);
   }
   return isRead
-    ? new TemporaryFault('PARTNER_UNAVAILABLE', `${partner} has a problem of its own (${status}). Dropline tries again by itself.`, wait)
-    : new InDoubt('ANSWER_LOST', `${partner} answered ${status}: whether it did what was asked is not known. Dropline asks before it sends again.`);
+    ? new TemporaryFault(
+        'PARTNER_UNAVAILABLE',
+        `${partner} has a problem of its own (${status}). Dropline tries again by itself.`,
+        wait,
+      )
+    : new InDoubt(
+        'ANSWER_LOST',
+        `${partner} answered ${status}: whether it did what was asked is not known. Dropline asks before it sends again.`,
+      );
 }
 
 /** Milliseconds from a Retry-After header in seconds or as a date; at most one hour, because partners err. */

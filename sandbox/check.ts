@@ -41,24 +41,72 @@ const ONCE = new Set([
 
 /** What an effect of this kind and step leaves at its partner. Steps that are missing here (preparations, cancellation requests) leave no entry of their own. */
 const MARKS: Record<string, (effect: EffectView, find: Find) => Mark> = {
-  'so-create create': (effect) => ({ operation: 'sale.create', references: [effect.document], id: idOf(effect.result) }),
-  'so-create confirm': (effect) => ({ operation: 'sale.confirm', references: [effect.document], id: idOf(effect.result) }),
+  'so-create create': (effect) => ({
+    operation: 'sale.create',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
+  'so-create confirm': (effect) => ({
+    operation: 'sale.confirm',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
   'so-complete lock': (effect) => ({ operation: 'sale.complete', references: [effect.document] }),
-  'po-create create': (effect) => ({ operation: 'purchase.create', references: [effect.document], id: idOf(effect.result) }),
-  'po-create confirm': (effect) => ({ operation: 'purchase.confirm', references: [effect.document], id: idOf(effect.result) }),
-  'po-change cancel': (effect) => ({ operation: 'purchase.cancel', references: [withoutRevision(effect.document)], id: idOf(effect.result) }),
-  'po-send send': (effect) => ({ operation: 'order.accept', references: [effect.document], id: field(effect.result, 'supplierOrderId') }),
-  'shipment-receive validate': (effect) => ({ operation: 'receipt.done', references: [effect.document], id: idOf(effect.result) }),
-  'shipment-tell fulfil': (effect, find) => ({ operation: 'fulfilment.create', references: find.tracking(effect.document), id: idOf(effect.result) }),
-  'order-complete complete': (effect, find) => ({ operation: 'order.complete', references: [find.shopOrder(effect.document)] }),
-  'bill-enter create': (effect) => ({ operation: 'bill.create', references: [effect.document], id: idOf(effect.result) }),
+  'po-create create': (effect) => ({
+    operation: 'purchase.create',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
+  'po-create confirm': (effect) => ({
+    operation: 'purchase.confirm',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
+  'po-change cancel': (effect) => ({
+    operation: 'purchase.cancel',
+    references: [withoutRevision(effect.document)],
+    id: idOf(effect.result),
+  }),
+  'po-send send': (effect) => ({
+    operation: 'order.accept',
+    references: [effect.document],
+    id: field(effect.result, 'supplierOrderId'),
+  }),
+  'shipment-receive validate': (effect) => ({
+    operation: 'receipt.done',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
+  'shipment-tell fulfil': (effect, find) => ({
+    operation: 'fulfilment.create',
+    references: find.tracking(effect.document),
+    id: idOf(effect.result),
+  }),
+  'order-complete complete': (effect, find) => ({
+    operation: 'order.complete',
+    references: [find.shopOrder(effect.document)],
+  }),
+  'bill-enter create': (effect) => ({
+    operation: 'bill.create',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
   'bill-enter post': (effect) => ({ operation: 'bill.post', references: [effect.document], id: idOf(effect.result) }),
   'pay-send hand-over': (effect) => ({ operation: 'file.accept', references: [effect.document] }),
-  'pay-register pay': (effect) => ({ operation: 'payment.create', references: [effect.document], id: idOf(effect.result) }),
+  'pay-register pay': (effect) => ({
+    operation: 'payment.create',
+    references: [effect.document],
+    id: idOf(effect.result),
+  }),
 };
 
 /** Operations whose every entry must have a finished effect. */
-const OURS = new Set(Object.values(MARKS).map((mark) => mark({ document: '', result: undefined } as EffectView, { tracking: () => [], shopOrder: () => '' }).operation));
+const OURS = new Set(
+  Object.values(MARKS).map(
+    (mark) =>
+      mark({ document: '', result: undefined } as EffectView, { tracking: () => [], shopOrder: () => '' }).operation,
+  ),
+);
 
 interface Find {
   tracking(shipmentId: string): string[];
@@ -85,7 +133,12 @@ export function check({ views, effects, log }: Books): string[] {
     ...strangers,
     ...doneTwice(mine),
     ...differences(views, own, mine),
-    ...views.flatMap((view) => [...quantities(view), ...shipped(view, mine), ...money(view, mine)]),
+    ...views.flatMap((view) => [
+      ...arrived(view, mine),
+      ...quantities(view),
+      ...shipped(view, mine),
+      ...money(view, mine),
+    ]),
     ...unknownPayments(views, mine),
   ];
 }
@@ -101,7 +154,10 @@ function doneTwice(log: readonly EffectRecord[]): string[] {
   }
   return [...counts.values()]
     .filter((entries) => entries.length > 1)
-    .map((entries) => `${name(entries[0]!)} happened ${entries.length} times (${entries.map((entry) => entry.id).join(', ')}).`);
+    .map(
+      (entries) =>
+        `${name(entries[0]!)} happened ${entries.length} times (${entries.map((entry) => entry.id).join(', ')}).`,
+    );
 }
 
 /** I2, I3, I4: each finished effect is at its partner, under the id that the ledger has; and nothing is there without its effect. */
@@ -120,20 +176,31 @@ function differences(views: OrderView[], effects: EffectView[], log: readonly Ef
   for (const effect of effects) {
     const mark = MARKS[`${effect.kind} ${effect.step}`]?.(effect, find);
     if (!mark || (effect.kind === 'pay-send' && !runs.has(effect.document))) continue;
-    const entries = log.filter((entry) => entry.partner === effect.partner && entry.operation === mark.operation && mark.references.includes(entry.reference));
+    const entries = log.filter(
+      (entry) =>
+        entry.partner === effect.partner &&
+        entry.operation === mark.operation &&
+        mark.references.includes(entry.reference),
+    );
     for (const entry of entries) accounted.add(entry);
     switch (effect.state) {
       case 'done':
-        if (entries.length === 0) problems.push(`${effect.key} is done in the ledger, but ${effect.partner} has no ${mark.operation} of ${mark.references.join(' or ')}.`);
+        if (entries.length === 0)
+          problems.push(
+            `${effect.key} is done in the ledger, but ${effect.partner} has no ${mark.operation} of ${mark.references.join(' or ')}.`,
+          );
         else if (mark.id !== undefined && !entries.some((entry) => entry.id === mark.id)) {
-          problems.push(`${effect.key} has the id ${mark.id} in the ledger, but ${effect.partner} calls it ${entries.map((entry) => entry.id).join(', ')}.`);
+          problems.push(
+            `${effect.key} has the id ${mark.id} in the ledger, but ${effect.partner} calls it ${entries.map((entry) => entry.id).join(', ')}.`,
+          );
         }
         break;
       case 'asked':
         // A person has been asked whether it was done: both answers are possible.
         break;
       case 'refused':
-        if (entries.length > 0) problems.push(`${effect.key} was refused according to the ledger, but ${effect.partner} did it.`);
+        if (entries.length > 0)
+          problems.push(`${effect.key} was refused according to the ledger, but ${effect.partner} did it.`);
         break;
       default:
         problems.push(`${effect.key} is not settled: ${effect.state}.`);
@@ -147,6 +214,24 @@ function differences(views: OrderView[], effects: EffectView[], log: readonly Ef
   return problems;
 }
 
+/** I1: what suppliers sent, and were told had arrived, is in the ledger, or an exception says why not. */
+function arrived(view: OrderView, log: readonly EffectRecord[]): string[] {
+  if (view.exceptions.some((exception) => exception.state === 'open')) return [];
+  const known = new Set([
+    ...[...view.shipments, ...view.bills].map((document) => document.id),
+    ...view.history
+      .filter((entry) => entry.what === 'acknowledgement')
+      .map((entry) => String(entry.detail['document'])),
+  ]);
+  return log
+    .filter((entry) => ['acknowledgement.send', 'shipment.send', 'bill.send'].includes(entry.operation))
+    .filter(
+      (entry) =>
+        view.purchaseOrders.some((po) => po.id === entry.reference) && !known.has(`${entry.partner}/${entry.id}`),
+    )
+    .map((entry) => `${entry.partner} sent ${entry.id}, which the ledger does not have.`);
+}
+
 /** I5: the purchase orders ask for what the customer ordered, less what will not come or waits for a person. */
 function quantities(view: OrderView): string[] {
   const open = view.exceptions.some((exception) => exception.state === 'open');
@@ -156,7 +241,9 @@ function quantities(view: OrderView): string[] {
       .flatMap((po) => po.lines)
       .filter((each) => each.orderLine === line.id)
       .reduce((sum, each) => sum + units(each.quantity) - units(each.freed), 0n);
-    const reported = (view.order.undeliverable ?? []).filter((each) => each.orderLine === line.id).reduce((sum, each) => sum + units(each.quantity), 0n);
+    const reported = (view.order.undeliverable ?? [])
+      .filter((each) => each.orderLine === line.id)
+      .reduce((sum, each) => sum + units(each.quantity), 0n);
     const what = `Line ${line.id} of ${view.order.id} (${line.sku}): ${unitsToQuantity(ordered)} ordered, ${unitsToQuantity(live)} on purchase orders, ${unitsToQuantity(reported)} reported as not coming`;
     if (live + reported > ordered) return [`${what}: more than was ordered.`];
     if (live + reported < ordered && !open && view.state !== 'cancelled') return [`${what}, and no exception is open.`];
@@ -169,23 +256,49 @@ function shipped(view: OrderView, log: readonly EffectRecord[]): string[] {
   const problems: string[] = [];
   for (const po of view.purchaseOrders) {
     const accepted = log.find((entry) => entry.operation === 'order.accept' && entry.reference === po.id);
-    if (accepted && accepted.partner !== po.supplier) problems.push(`${po.id} is for ${po.supplier}, but ${accepted.partner} has it.`);
+    if (accepted && accepted.partner !== po.supplier)
+      problems.push(`${po.id} is for ${po.supplier}, but ${accepted.partner} has it.`);
     for (const line of po.lines) {
       const asked = sumOf(accepted ? [accepted] : [], 'line', line.id);
       if (accepted && asked !== units(line.quantity)) {
-        problems.push(`Line ${line.id} of ${po.id} is ${line.quantity} in the ledger, but ${po.supplier} was asked for ${unitsToQuantity(asked)}.`);
+        problems.push(
+          `Line ${line.id} of ${po.id} is ${line.quantity} in the ledger, but ${po.supplier} was asked for ${unitsToQuantity(asked)}.`,
+        );
       }
-      const sent = sumOf(log.filter((entry) => entry.operation === 'shipment.send' && entry.reference === po.id), 'line', line.id);
-      if (units(line.shipped) > sent) problems.push(`Line ${line.id} of ${po.id} counts ${line.shipped} as shipped, but ${po.supplier} shipped ${unitsToQuantity(sent)}.`);
+      const sent = sumOf(
+        log.filter((entry) => entry.operation === 'shipment.send' && entry.reference === po.id),
+        'line',
+        line.id,
+      );
+      if (units(line.shipped) > sent)
+        problems.push(
+          `Line ${line.id} of ${po.id} counts ${line.shipped} as shipped, but ${po.supplier} shipped ${unitsToQuantity(sent)}.`,
+        );
     }
   }
-  const fulfilments = log.filter((entry) => entry.operation === 'fulfilment.create' && field(entry.detail, 'order') === view.order.shopOrderId);
+  const fulfilments = log.filter(
+    (entry) => entry.operation === 'fulfilment.create' && field(entry.detail, 'order') === view.order.shopOrderId,
+  );
   for (const line of view.order.lines) {
     const told = sumOf(fulfilments, 'item_id', line.id);
     const sent = view.purchaseOrders
-      .flatMap((po) => po.lines.filter((each) => each.orderLine === line.id).map((each) => ({ po: po.id, line: each.id })))
-      .reduce((sum, each) => sum + sumOf(log.filter((entry) => entry.operation === 'shipment.send' && entry.reference === each.po), 'line', each.line), 0n);
-    if (told > sent) problems.push(`The shop told the customer of ${view.order.id} that ${unitsToQuantity(told)} of ${line.sku} were sent, but ${unitsToQuantity(sent)} were.`);
+      .flatMap((po) =>
+        po.lines.filter((each) => each.orderLine === line.id).map((each) => ({ po: po.id, line: each.id })),
+      )
+      .reduce(
+        (sum, each) =>
+          sum +
+          sumOf(
+            log.filter((entry) => entry.operation === 'shipment.send' && entry.reference === each.po),
+            'line',
+            each.line,
+          ),
+        0n,
+      );
+    if (told > sent)
+      problems.push(
+        `The shop told the customer of ${view.order.id} that ${unitsToQuantity(told)} of ${line.sku} were sent, but ${unitsToQuantity(sent)} were.`,
+      );
   }
   return problems;
 }
@@ -194,27 +307,50 @@ function shipped(view: OrderView, log: readonly EffectRecord[]): string[] {
 function money(view: OrderView, log: readonly EffectRecord[]): string[] {
   return view.bills.flatMap((bill) => {
     const payments = view.payments.filter((payment) => payment.bill === bill.id);
-    const executed = log.filter((entry) => entry.operation === 'payment.execute' && payments.some((payment) => payment.endToEndId === entry.reference));
+    const executed = log.filter(
+      (entry) =>
+        entry.operation === 'payment.execute' && payments.some((payment) => payment.endToEndId === entry.reference),
+    );
     const problems = executed.length > 1 ? [`Bill ${bill.id} was paid ${executed.length} times.`] : [];
     for (const entry of executed) {
       const payment = payments.find((each) => each.endToEndId === entry.reference)!;
       const amount = toUnits(field(entry.detail, 'amount'), DIGITS);
       const named = `Bill ${bill.id}`;
-      if (amount === undefined || amount !== BigInt(bill.total.minor) || field(entry.detail, 'currency') !== bill.total.currency) {
-        problems.push(`${named} is about ${bill.total.minor} minor units of ${bill.total.currency}, but the bank paid ${field(entry.detail, 'amount')} ${field(entry.detail, 'currency')}.`);
+      if (
+        amount === undefined ||
+        amount !== BigInt(bill.total.minor) ||
+        field(entry.detail, 'currency') !== bill.total.currency
+      ) {
+        problems.push(
+          `${named} is about ${bill.total.minor} minor units of ${bill.total.currency}, but the bank paid ${field(entry.detail, 'amount')} ${field(entry.detail, 'currency')}.`,
+        );
       }
-      if (field(entry.detail, 'iban') !== payment.beneficiary.iban) problems.push(`${named} was to be paid to ${payment.beneficiary.iban}, but the bank paid ${field(entry.detail, 'iban')}.`);
+      if (payment.state !== 'paid' && payment.state !== 'returned')
+        problems.push(`${named} was paid, but counts as ${payment.state}.`);
+      if (field(entry.detail, 'iban') !== payment.beneficiary.iban)
+        problems.push(
+          `${named} was to be paid to ${payment.beneficiary.iban}, but the bank paid ${field(entry.detail, 'iban')}.`,
+        );
       const entered = log.find((each) => each.operation === 'bill.post' && each.reference === bill.id);
-      if (!entered || entered.seq > entry.seq) problems.push(`${named} was paid before it was matched and entered in the ERP.`);
-      if (bill.state === 'mismatch' || bill.state === 'received') problems.push(`${named} was paid although it is "${bill.state}".`);
+      if (!entered || entered.seq > entry.seq)
+        problems.push(`${named} was paid before it was matched and entered in the ERP.`);
+      if (bill.state === 'mismatch' || bill.state === 'received')
+        problems.push(`${named} was paid although it is "${bill.state}".`);
       const po = view.purchaseOrders.find((each) => each.id === bill.purchaseOrder);
-      if (po?.supplier !== bill.supplier) problems.push(`${named} of ${bill.supplier} was paid, but ${bill.purchaseOrder} is ${po ? `${po.supplier}'s` : 'unknown'}.`);
+      if (po?.supplier !== bill.supplier)
+        problems.push(
+          `${named} of ${bill.supplier} was paid, but ${bill.purchaseOrder} is ${po ? `${po.supplier}'s` : 'unknown'}.`,
+        );
       for (const line of bill.lines) {
         const received = po?.lines.find((each) => each.id === line.line);
-        if (!received || units(line.quantity) > units(received.shipped)) problems.push(`${named} was paid for ${line.quantity} of line ${line.line}, but ${received?.shipped ?? '0'} shipped.`);
+        if (!received || units(line.quantity) > units(received.shipped))
+          problems.push(
+            `${named} was paid for ${line.quantity} of line ${line.line}, but ${received?.shipped ?? '0'} shipped.`,
+          );
       }
     }
-    if (bill.state === 'paid' && executed.length === 0) problems.push(`Bill ${bill.id} counts as paid, but the bank did not execute it.`);
+    if (bill.state === 'paid' && executed.length === 0)
+      problems.push(`Bill ${bill.id} counts as paid, but the bank did not execute it.`);
     return problems;
   });
 }
@@ -222,7 +358,9 @@ function money(view: OrderView, log: readonly EffectRecord[]): string[] {
 /** I6: the bank pays nothing that the ledger does not know of. Executions whose order is not known otherwise are told by the bill number that they carry. */
 function unknownPayments(views: OrderView[], log: readonly EffectRecord[]): string[] {
   const known = new Set(views.flatMap((view) => view.payments.map((payment) => payment.endToEndId)));
-  return log.filter((entry) => entry.operation === 'payment.execute' && !known.has(entry.reference)).map((entry) => `The bank executed ${entry.reference}, which no order knows.`);
+  return log
+    .filter((entry) => entry.operation === 'payment.execute' && !known.has(entry.reference))
+    .map((entry) => `The bank executed ${entry.reference}, which no order knows.`);
 }
 
 /** All currencies of the sandbox have cents. */
@@ -235,15 +373,19 @@ const ANY = '*';
 function shopOrderOf(entry: EffectRecord, views: OrderView[], placed: readonly string[]): string | undefined {
   // Contacts of a customer with an account, and articles, belong to no single order.
   if (entry.operation === 'product.create' || /^[^/]+\/customer\//.test(entry.reference)) return ANY;
-  const payment = views.flatMap((view) => view.payments.map((each) => ({ view, each }))).find(({ each }) => each.endToEndId === entry.reference);
+  const payment = views
+    .flatMap((view) => view.payments.map((each) => ({ view, each })))
+    .find(({ each }) => each.endToEndId === entry.reference);
   if (payment) return payment.view.order.shopOrderId;
   // A rejection carries no more than the payment's own reference, a file no more than its run's.
   if (entry.operation === 'payment.reject') return OTHERS;
-  if (entry.operation === 'file.accept') return views.some((view) => view.payments.some((each) => each.run === entry.reference)) ? ANY : OTHERS;
+  if (entry.operation === 'file.accept')
+    return views.some((view) => view.payments.some((each) => each.run === entry.reference)) ? ANY : OTHERS;
   // Dropline's order id is `shop-<id>`; it stands in the numbers of purchase orders, and so in those of shipments and bills.
   const texts = [entry.reference, entry.id, field(entry.detail, 'remittance') ?? '', field(entry.detail, 'bill') ?? ''];
   for (const text of texts) {
-    const id = /(?:^|[^\w])shop-(\d+)/.exec(text)?.[1] ?? (entry.partner === 'shop' ? /^(\d+)/.exec(text)?.[1] : undefined);
+    const id =
+      /(?:^|[^\w])shop-(\d+)/.exec(text)?.[1] ?? (entry.partner === 'shop' ? /^(\d+)/.exec(text)?.[1] : undefined);
     if (id !== undefined && placed.includes(id)) return id;
   }
   return undefined;

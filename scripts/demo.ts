@@ -16,7 +16,9 @@ import { startNodeRed, type NodeRed } from './node-red.ts';
  * The main job with pretend partners: starts the sandbox and Node-RED with the project's flows, places a handful of orders in
  * the sandbox shop, shows their journey, approves the payment run, and ends in a table. It keeps running, unless `--once`.
  */
-const { values: options } = parseArgs({ options: { once: { type: 'boolean', default: false }, fresh: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: { once: { type: 'boolean', default: false }, fresh: { type: 'boolean', default: false } },
+});
 
 const data = join(dirname(fileURLToPath(import.meta.url)), '..', '.dropline');
 const port = Number(process.env['PORT'] ?? 1880);
@@ -59,9 +61,11 @@ try {
 }
 
 async function run(): Promise<void> {
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new Error(`PORT=${process.env['PORT']} is not a port. Use a number from 1 to 65535.`);
+  if (!Number.isInteger(port) || port < 1 || port > 65535)
+    throw new Error(`PORT=${process.env['PORT']} is not a port. Use a number from 1 to 65535.`);
   await mustBeFree(port, 'the editor', 'PORT');
-  for (const [index, name] of PARTNERS.entries()) await mustBeFree(sandboxPort + index, `the sandbox partner "${name}"`, 'SANDBOX_PORT');
+  for (const [index, name] of PARTNERS.entries())
+    await mustBeFree(sandboxPort + index, `the sandbox partner "${name}"`, 'SANDBOX_PORT');
   if (options.fresh) rmSync(data, { recursive: true, force: true });
   mkdirSync(bankFolder, { recursive: true });
 
@@ -79,7 +83,9 @@ async function run(): Promise<void> {
   nodeRed = await startNodeRed({ userDir, port });
   void nodeRed.exited.then((code) => {
     if (stopping) return;
-    say(`\nNode-RED ended (${code}). Nothing is lost: run "npm start" again and the orders go on. Its log is ${join(userDir, 'node-red.log')}.`);
+    say(
+      `\nNode-RED ended (${code}). Nothing is lost: run "npm start" again and the orders go on. Its log is ${join(userDir, 'node-red.log')}.`,
+    );
     void stop(1);
   });
   if (!flowsExist) await nodeRed.deploy(demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 5 } }));
@@ -89,7 +95,13 @@ async function run(): Promise<void> {
   say('');
   const views = await follow(nodeRed, placed);
   say('');
-  say(journeyTable(views, sandbox.world.effects, demoOrders.map((order) => order.title)));
+  say(
+    journeyTable(
+      views,
+      sandbox.world.effects,
+      demoOrders.map((order) => order.title),
+    ),
+  );
   const problems = verdict(views, demoOrders, sandbox.world.effects, await nodeRed.get('/dropship/effects'));
   say('');
   if (problems.length > 0) {
@@ -97,7 +109,9 @@ async function run(): Promise<void> {
     for (const problem of problems) say(`  - ${problem}`);
     if (options.once) await stop(1);
   } else {
-    say(`All ${views.length} demo orders are accounted for: delivered and paid to the cent, or waiting for a person with a reason. Nothing was done twice.`);
+    say(
+      `All ${views.length} demo orders are accounted for: delivered and paid to the cent, or waiting for a person with a reason. Nothing was done twice.`,
+    );
     if (options.once) await stop(0);
   }
   say(`
@@ -115,7 +129,15 @@ async function approveBankAccounts(red: NodeRed): Promise<void> {
     const known = await retrying(() => red.get<unknown[]>(`/dropship/suppliers/${name}/beneficiary`));
     if (known.length > 0) continue;
     const { street, postalCode, city, country } = address;
-    const proposed = await red.post<{ version: number }>(`/dropship/suppliers/${name}/beneficiary`, { name: company, iban, bic, street, postalCode, city, country });
+    const proposed = await red.post<{ version: number }>(`/dropship/suppliers/${name}/beneficiary`, {
+      name: company,
+      iban,
+      bic,
+      street,
+      postalCode,
+      city,
+      country,
+    });
     await red.post(`/dropship/suppliers/${name}/beneficiary/${proposed.version}/approve`);
   }
 }
@@ -123,14 +145,20 @@ async function approveBankAccounts(red: NodeRed): Promise<void> {
 async function placeOrders(world: Sandbox): Promise<string[]> {
   const file = join(data, 'demo.json');
   const state: DemoState = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as DemoState) : { placed: [] };
-  if (state.placed.length > 0) say(`Going on with ${state.placed.length} demo orders (start with "npm start -- --fresh" to begin anew).`);
+  if (state.placed.length > 0)
+    say(`Going on with ${state.placed.length} demo orders (start with "npm start -- --fresh" to begin anew).`);
   for (const [index, order] of demoOrders.entries()) {
     if (state.placed[index] !== undefined) continue;
     const response = await fetch(`${world.urls.shop}/__sandbox/shop/orders`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       // The first one's webhook is delivered three times: it must stay one order.
-      body: JSON.stringify({ lines: order.lines, country: order.customer.country, customer: order.customer, deliveries: index === 0 ? 3 : 1 }),
+      body: JSON.stringify({
+        lines: order.lines,
+        country: order.customer.country,
+        customer: order.customer,
+        deliveries: index === 0 ? 3 : 1,
+      }),
     });
     if (!response.ok) throw new Error(`The sandbox shop refused the order "${order.title}": ${await response.text()}`);
     const { id } = (await response.json()) as { id: number | string };
@@ -159,7 +187,9 @@ async function follow(red: NodeRed, ids: string[]): Promise<OrderView[]> {
     }
     for (const run of await red.get<PaymentRun[]>('/dropship/runs')) {
       if (run.state !== 'waiting-for-approval') continue;
-      say(`${' '.repeat(10)}payment run ${run.id}: ${run.payments.length} payments wait for approval; approving as the demo's person`);
+      say(
+        `${' '.repeat(10)}payment run ${run.id}: ${run.payments.length} payments wait for approval; approving as the demo's person`,
+      );
       await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(() => undefined);
     }
     await delay(300);
@@ -182,7 +212,11 @@ function mustBeFree(candidate: number, what: string, variable: string): Promise<
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', () =>
-      reject(new Error(`Port ${candidate} for ${what} is taken. Stop the program that has it (perhaps an earlier "npm start"), or choose another: ${variable}=${candidate + 1000} npm start`)),
+      reject(
+        new Error(
+          `Port ${candidate} for ${what} is taken. Stop the program that has it (perhaps an earlier "npm start"), or choose another: ${variable}=${candidate + 1000} npm start`,
+        ),
+      ),
     );
     probe.listen(candidate, '127.0.0.1', () => probe.close(() => resolve()));
   });

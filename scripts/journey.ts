@@ -48,15 +48,23 @@ export class Journey {
       if (SILENT.has(entry.what) || /\/(ship-to|customer)$/.test(entry.subject)) continue;
       const subject = entry.subject === order ? '' : ` ${entry.subject.replace(`${order} `, '')}`;
       const detail = detailOf(entry.detail);
-      this.#say(`${new Date(entry.at).toISOString().slice(11, 19)}  ${order}  ${STEPS[entry.what] ?? entry.what}${subject}${detail ? `: ${detail}` : ''}`);
+      this.#say(
+        `${new Date(entry.at).toISOString().slice(11, 19)}  ${order}  ${STEPS[entry.what] ?? entry.what}${subject}${detail ? `: ${detail}` : ''}`,
+      );
     }
   }
 
   /** Paid as a whole, or all that can happen without a person has happened. */
   isSettled(view: OrderView): boolean {
     if (view.progress.paid.reached && view.state === 'complete') return true;
-    const stuck = view.exceptions.some((exception) => exception.state === 'open' && exception.code === 'NOBODY_DELIVERS');
-    return stuck && view.bills.every((bill) => bill.state === 'paid') && view.purchaseOrders.every((po) => po.state === 'shipped' || po.state === 'cancelled');
+    const stuck = view.exceptions.some(
+      (exception) => exception.state === 'open' && exception.code === 'NOBODY_DELIVERS',
+    );
+    return (
+      stuck &&
+      view.bills.every((bill) => bill.state === 'paid') &&
+      view.purchaseOrders.every((po) => po.state === 'shipped' || po.state === 'cancelled')
+    );
   }
 }
 
@@ -64,15 +72,35 @@ export class Journey {
 export function journeyTable(views: OrderView[], log: readonly EffectRecord[], titles: string[]): string {
   const rows = views.flatMap((view, index) => {
     const paid = view.payments.filter((payment) => payment.state === 'paid');
-    const total = paid.length > 0 ? sum(paid.map((payment) => payment.amount), paid[0]!.amount.currency) : undefined;
-    const last = paid.map((payment) => payment.settledAt ?? '').sort().at(-1);
+    const total =
+      paid.length > 0
+        ? sum(
+            paid.map((payment) => payment.amount),
+            paid[0]!.amount.currency,
+          )
+        : undefined;
+    const last = paid
+      .map((payment) => payment.settledAt ?? '')
+      .sort()
+      .at(-1);
     const open = view.exceptions.filter((exception) => exception.state === 'open');
-    const done = log.some((entry) => entry.partner === 'shop' && entry.operation === 'order.complete' && entry.reference === view.order.shopOrderId);
+    const done = log.some(
+      (entry) =>
+        entry.partner === 'shop' && entry.operation === 'order.complete' && entry.reference === view.order.shopOrderId,
+    );
     const first = [view.order.id, titles[index] ?? '', view.order.erp?.number ?? '-'];
-    const end = [done ? 'completed' : open.length > 0 ? `exception: ${open[0]!.code}` : 'open', total ? decimal(total) : '-', last ? last.slice(11, 19) : '-'];
+    const end = [
+      done ? 'completed' : open.length > 0 ? `exception: ${open[0]!.code}` : 'open',
+      total ? decimal(total) : '-',
+      last ? last.slice(11, 19) : '-',
+    ];
     const pos = view.purchaseOrders.length > 0 ? view.purchaseOrders : [undefined];
     return pos.map((po, line) => {
-      const tracking = po ? view.shipments.filter((shipment) => shipment.purchaseOrder === po.id).flatMap((shipment) => shipment.parcels.map((parcel) => parcel.trackingNumber)) : [];
+      const tracking = po
+        ? view.shipments
+            .filter((shipment) => shipment.purchaseOrder === po.id)
+            .flatMap((shipment) => shipment.parcels.map((parcel) => parcel.trackingNumber))
+        : [];
       return [
         ...(line === 0 ? first : ['', '', '']),
         po ? `${po.id} ${po.supplier}${po.state === 'cancelled' ? ' (given back)' : ''}` : '-',
@@ -82,11 +110,19 @@ export function journeyTable(views: OrderView[], log: readonly EffectRecord[], t
       ];
     });
   });
-  return printTable(['Order', 'What it shows', 'ERP sale', 'Purchase order', 'ERP PO', 'Tracking', 'Shop', 'Paid EUR', 'At (UTC)'], rows);
+  return printTable(
+    ['Order', 'What it shows', 'ERP sale', 'Purchase order', 'ERP PO', 'Tracking', 'Shop', 'Paid EUR', 'At (UTC)'],
+    rows,
+  );
 }
 
 /** Why the demo is not as it should be; empty when every order is accounted for. */
-export function verdict(views: OrderView[], orders: DemoOrder[], log: readonly EffectRecord[], effects: EffectView[]): string[] {
+export function verdict(
+  views: OrderView[],
+  orders: DemoOrder[],
+  log: readonly EffectRecord[],
+  effects: EffectView[],
+): string[] {
   const problems: string[] = check({ views, effects, log });
   if (views.length < orders.length) problems.push(`Only ${views.length} of ${orders.length} orders have arrived.`);
   for (const [index, order] of orders.entries()) {
@@ -94,9 +130,12 @@ export function verdict(views: OrderView[], orders: DemoOrder[], log: readonly E
     if (!view) continue;
     const open = view.exceptions.filter((exception) => exception.state === 'open');
     if (order.undeliverable) {
-      if (!open.some((exception) => exception.code === 'NOBODY_DELIVERS')) problems.push(`${view.order.id} should be an exception that says why nobody delivers.`);
+      if (!open.some((exception) => exception.code === 'NOBODY_DELIVERS'))
+        problems.push(`${view.order.id} should be an exception that says why nobody delivers.`);
     } else if (!view.progress.paid.reached || view.state !== 'complete') {
-      problems.push(`${view.order.id} is not complete and paid: ${view.progress.paid.missing.join(' ')} ${open.map((exception) => exception.message).join(' ')}`);
+      problems.push(
+        `${view.order.id} is not complete and paid: ${view.progress.paid.missing.join(' ')} ${open.map((exception) => exception.message).join(' ')}`,
+      );
     }
   }
   return problems;
@@ -107,14 +146,21 @@ function detailOf(detail: Record<string, unknown>): string {
   return Object.entries(rest)
     .filter(([name, value]) => name !== 'partner' && name !== 'id' && name !== 'code' && value !== 0)
     .map(([name, value]) => {
-      if ((name === 'total' || name === 'amount') && typeof value === 'number' && typeof currency === 'string') return describeMoney({ minor: value, currency });
-      return ['why', 'message', 'number', 'tracking', 'document'].includes(name) ? String(value) : `${name} ${String(value)}`;
+      if ((name === 'total' || name === 'amount') && typeof value === 'number' && typeof currency === 'string')
+        return describeMoney({ minor: value, currency });
+      return ['why', 'message', 'number', 'tracking', 'document'].includes(name)
+        ? String(value)
+        : `${name} ${String(value)}`;
     })
     .join(', ');
 }
 
 function printTable(head: string[], rows: string[][]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
-  const line = (cells: string[]) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd();
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
   return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,6 +18,10 @@ export interface NodeRedOptions {
   settings?: string;
   /** Path of Node-RED's `red.js`. Default: the one of the project. */
   red?: string;
+  /** Where `settings` put the admin API (`httpAdminRoot`), such as `/admin`. */
+  adminRoot?: string;
+  /** Who deploys and asks, where `settings` have an `adminAuth`. */
+  login?: { username: string; password: string };
   /** Whether the project itself is installed in the user directory. Default true. */
   link?: boolean;
 }
@@ -47,18 +51,37 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
   const log = join(userDir, 'node-red.log');
   const output = openSync(log, 'a');
   const red = options.red ?? createRequire(import.meta.url).resolve('node-red/red.js');
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', red, '--userDir', userDir, '--settings', join(userDir, 'settings.js')], {
-    cwd: userDir,
-    env: { ...process.env, DROPLINE_PORT: String(port), ...options.env },
-    stdio: ['ignore', output, output],
-  });
-  const exited = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')));
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', red, '--userDir', userDir, '--settings', join(userDir, 'settings.js')],
+    {
+      cwd: userDir,
+      env: { ...process.env, DROPLINE_PORT: String(port), ...options.env },
+      stdio: ['ignore', output, output],
+    },
+  );
+  closeSync(output);
+  // Whatever ends this process, its Node-RED does not outlive it.
+  const killAtExit = () => void child.kill('SIGKILL');
+  process.once('exit', killAtExit);
+  const exited = new Promise<number | string>((resolve) =>
+    child.once('exit', (code, signal) => {
+      process.removeListener('exit', killAtExit);
+      resolve(code ?? signal ?? 'unknown');
+    }),
+  );
   const url = `http://127.0.0.1:${port}`;
+  const admin = `${url}${options.adminRoot ?? ''}`;
+  let authorization: { authorization: string } | undefined;
 
-  async function call<T>(path: string, init: RequestInit): Promise<T> {
-    const response = await fetch(`${url}${path}`, init);
+  async function call<T>(
+    path: string,
+    init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> },
+  ): Promise<T> {
+    const response = await fetch(`${admin}${path}`, { ...init, headers: { ...init.headers, ...authorization } });
     const text = await response.text();
-    if (!response.ok) throw new Error(`${init.method ?? 'GET'} ${path} answered ${response.status}: ${text.slice(0, 300)}`);
+    if (!response.ok)
+      throw new Error(`${init.method ?? 'GET'} ${path} answered ${response.status}: ${text.slice(0, 300)}`);
     try {
       return JSON.parse(text) as T;
     } catch {
@@ -74,7 +97,8 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
     process: child,
     exited,
     get: (path) => call(path, {}),
-    post: (path, body = {}) => call(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    post: (path, body = {}) =>
+      call(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     async deploy(flows, type = 'full') {
       await call('/flows', {
         method: 'POST',
@@ -87,13 +111,29 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
   };
   for (let tries = 0; tries < 600; tries += 1) {
     if (child.exitCode !== null || child.signalCode !== null) break;
-    const up = await fetch(`${url}/flows`).then((response) => response.ok).catch(() => false);
+    const up = await fetch(`${admin}/flows`)
+      .then((response) => response.ok || response.status === 401)
+      .catch(() => false);
+    if (up && options.login) authorization = { authorization: `Bearer ${await tokenFor(admin, options.login)}` };
     if (up) return nodeRed;
     await delay(100);
   }
   const code = child.exitCode ?? child.signalCode;
   await end('SIGKILL');
-  throw new Error(`Node-RED did not start (${code ?? 'no answer within a minute'}). The end of ${log}:\n${readFileSync(log, 'utf8').slice(-2000)}`);
+  throw new Error(
+    `Node-RED did not start (${code ?? 'no answer within a minute'}). The end of ${log}:\n${readFileSync(log, 'utf8').slice(-2000)}`,
+  );
+}
+
+/** A token of the admin API. */
+export async function tokenFor(admin: string, login: { username: string; password: string }): Promise<string> {
+  const response = await fetch(`${admin}/auth/token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ client_id: 'node-red-admin', grant_type: 'password', scope: '*', ...login }),
+  });
+  if (!response.ok) throw new Error(`Node-RED does not let ${login.username} in: ${response.status}`);
+  return ((await response.json()) as { access_token: string }).access_token;
 }
 
 function prepareUserDir(options: NodeRedOptions): void {
@@ -103,7 +143,8 @@ function prepareUserDir(options: NodeRedOptions): void {
   if (options.link !== false && !existsSync(link)) symlinkSync(root, link, 'dir');
   // A package.json of its own: without "type": "module", so that settings.js is read the way Node-RED expects.
   const manifest = join(userDir, 'package.json');
-  if (!existsSync(manifest)) writeFileSync(manifest, `${JSON.stringify({ name: 'dropline-user-dir', private: true })}\n`);
+  if (!existsSync(manifest))
+    writeFileSync(manifest, `${JSON.stringify({ name: 'dropline-user-dir', private: true })}\n`);
   const secretFile = join(userDir, '.credential-secret');
   if (!existsSync(secretFile)) writeFileSync(secretFile, randomBytes(24).toString('hex'), { mode: 0o600 });
   writeFileSync(
@@ -125,5 +166,7 @@ function prepareUserDir(options: NodeRedOptions): void {
 
 /** The project's flows with their config nodes, as they stand in flows/. */
 export function shippedFlows(): FlowNode[] {
-  return ['partners', 'intake', 'fulfilment', 'payment'].flatMap((name) => JSON.parse(readFileSync(join(root, 'flows', `${name}.json`), 'utf8')) as FlowNode[]);
+  return ['partners', 'intake', 'fulfilment', 'payment'].flatMap(
+    (name) => JSON.parse(readFileSync(join(root, 'flows', `${name}.json`), 'utf8')) as FlowNode[],
+  );
 }

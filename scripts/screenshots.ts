@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import type { OrderView } from '../ledger/views.ts';
 import type { PaymentRun } from '../orders/payment.ts';
-import { demoOrders, suppliers } from '../sandbox/catalogue.ts';
+import { demoOrders, suppliers, type DemoOrder } from '../sandbox/catalogue.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { demoFlows } from './demo-flows.ts';
 import { Journey } from './journey.ts';
@@ -31,14 +31,12 @@ const TABS = [
 const DIALOGS = [
   { node: 'dl-in-route', file: 'dialog-supplier-route' },
   { node: 'dl-shop', file: 'dialog-ecommerce-platform' },
-  { node: 'dl-prompt', file: 'dialog-supplier' },
 ];
 
 /** What these pictures use of the editor's global. */
 interface Editor {
-  nodes: { node(id: string): { type: string } | null; eachConfig(each: (node: { id: string }) => boolean): void };
+  nodes: { node(id: string): { type: string } | null };
   workspaces: { show(id: string): void };
-  actions: { invoke(action: string): void };
   editor: { edit(node: unknown): void; editConfig(name: string, type: string, id: string): void };
   sidebar: { help: { show(type: string): void } };
 }
@@ -57,15 +55,29 @@ try {
   mkdirSync(bankFolder);
   mkdirSync(images, { recursive: true });
   const port = await freePort();
-  sandbox = await startSandbox({ port: 0, dropline: { url: `http://127.0.0.1:${port}` }, bank: { folder: bankFolder } });
+  sandbox = await startSandbox({
+    port: 0,
+    dropline: { url: `http://127.0.0.1:${port}` },
+    bank: { folder: bankFolder },
+  });
   nodeRed = await startNodeRed({ userDir: join(folder, 'node-red'), port });
   await nodeRed.deploy(demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 5 } }));
   await approveBankAccounts(nodeRed);
-  await settleOrders(nodeRed, await placeOrders(sandbox));
+  // All at once, and the simplest once more alone: what stands under the nodes then is how one order leaves them.
+  for (const orders of [demoOrders, demoOrders.slice(0, 1)])
+    await settleOrders(nodeRed, await placeOrders(sandbox, orders));
 
   browser = await chromium.launch({
     executablePath,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   });
   for (const theme of THEMES) await photographEditor(browser, nodeRed.url, theme);
   await photographShop(browser, sandbox.urls.shop);
@@ -82,12 +94,17 @@ async function photographEditor(from: Browser, url: string, theme: Theme): Promi
   const page = await context.newPage();
   await page.goto(url);
   await page.waitForSelector(".red-ui-palette-node[data-palette-type='supplier-route']");
-  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.actions.invoke('core:toggle-right-sidebar'));
-  await page.fill('#red-ui-palette-search input, .red-ui-palette-search input', 'drop');
+  // Room for the canvas: only the palette with the nodes of drop shipping stays.
+  await toggle(page, "button[data-tab-id='explorer']", false);
+  await toggle(page, '.red-ui-sidebar-toggle-button-right', false);
+  await page.click("button[aria-label='Collapse all categories']");
+  await page.click('#red-ui-palette-header-drop_shipping');
   for (const { id, file } of TABS) {
     await page.evaluate((tab) => (globalThis as unknown as { RED: Editor }).RED.workspaces.show(tab), id);
     await shoot(page, `${file}-${theme}`);
   }
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.workspaces.show('dl-intake'));
   for (const { node, file } of DIALOGS) {
     await page.evaluate((id) => {
       const { RED } = globalThis as unknown as { RED: Editor };
@@ -100,12 +117,9 @@ async function photographEditor(from: Browser, url: string, theme: Theme): Promi
     await page.click('#node-dialog-cancel, #node-config-dialog-cancel');
     await page.waitForSelector('.red-ui-tray', { state: 'detached' });
   }
-  await page.evaluate(() => {
-    const { RED } = globalThis as unknown as { RED: Editor };
-    RED.workspaces.show('dl-intake');
-    RED.actions.invoke('core:toggle-right-sidebar');
-    RED.sidebar.help.show('supplier-route');
-  });
+  await toggle(page, '.red-ui-sidebar-toggle-button-right', true);
+  await toggle(page, "button[data-tab-id='debug']", false);
+  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.sidebar.help.show('supplier-route'));
   await shoot(page, `help-${theme}`);
   await context.close();
 }
@@ -116,8 +130,15 @@ async function photographShop(from: Browser, url: string): Promise<void> {
   await shoot(page, 'storefront');
 }
 
+/** The editor remembers its sidebars for the next visit, so what is open depends on what was done before. */
+async function toggle(page: Page, button: string, open: boolean): Promise<void> {
+  const isOpen = (await page.getAttribute(button, 'class'))?.split(' ').includes('selected') ?? false;
+  if (isOpen !== open) await page.click(button);
+}
+
 /** The canvas and the dialogs slide in; a second later they stand. */
 async function shoot(page: Page, name: string): Promise<void> {
+  await page.mouse.move(700, 745);
   await delay(1000);
   await page.screenshot({ path: join(images, `${name}.png`) });
 }
@@ -126,14 +147,22 @@ async function approveBankAccounts(red: NodeRed): Promise<void> {
   for (const { name, company, iban, bic, address } of Object.values(suppliers)) {
     const { street, postalCode, city, country } = address;
     const path = `/dropship/suppliers/${name}/beneficiary`;
-    const { version } = await red.post<{ version: number }>(path, { name: company, iban, bic, street, postalCode, city, country });
+    const { version } = await red.post<{ version: number }>(path, {
+      name: company,
+      iban,
+      bic,
+      street,
+      postalCode,
+      city,
+      country,
+    });
     await red.post(`${path}/${version}/approve`);
   }
 }
 
-async function placeOrders({ urls }: Sandbox): Promise<string[]> {
+async function placeOrders({ urls }: Sandbox, orders: readonly DemoOrder[]): Promise<string[]> {
   const ids: string[] = [];
-  for (const { lines, customer } of demoOrders) {
+  for (const { lines, customer } of orders) {
     const response = await fetch(`${urls.shop}/__sandbox/shop/orders`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -149,11 +178,15 @@ async function settleOrders(red: NodeRed, ids: string[]): Promise<void> {
   const journey = new Journey(() => undefined);
   const until = Date.now() + 120_000;
   for (let round = 0; Date.now() < until; round += 1) {
-    const views = await Promise.all(ids.map((id) => red.get<OrderView>(`/dropship/orders/${id}`).catch(() => undefined)));
+    const views = await Promise.all(
+      ids.map((id) => red.get<OrderView>(`/dropship/orders/${id}`).catch(() => undefined)),
+    );
     if (views.every((view) => view && journey.isSettled(view))) return;
-    if (round % 10 === 9 && views.some((view) => view?.bills.some((bill) => bill.state === 'entered'))) await red.post('/inject/dl-pay-ask');
+    if (round % 10 === 9 && views.some((view) => view?.bills.some((bill) => bill.state === 'entered')))
+      await red.post('/inject/dl-pay-ask');
     for (const run of await red.get<PaymentRun[]>('/dropship/runs')) {
-      if (run.state === 'waiting-for-approval') await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(() => undefined);
+      if (run.state === 'waiting-for-approval')
+        await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(() => undefined);
     }
     await delay(300);
   }

@@ -15,8 +15,20 @@ export const node = join(root, 'node_modules', '.bin', 'node');
 
 /** What the build reads. */
 const SOURCES = [
-  ...['orders', 'ledger', 'partners', 'nodes', 'desk', 'flows', 'icons', 'scripts', 'types.ts', 'docs/generic-rest.md'],
-  ...['package.json', 'tsconfig.base.json', 'tsconfig.build.json', 'tsconfig.editor.json'],
+  'orders',
+  'ledger',
+  'partners',
+  'nodes',
+  'desk',
+  'flows',
+  'icons',
+  'scripts',
+  'types.ts',
+  'docs/generic-rest.md',
+  'package.json',
+  'tsconfig.base.json',
+  'tsconfig.build.json',
+  'tsconfig.editor.json',
 ];
 
 export function setUp() {

@@ -66,8 +66,10 @@ export default function (RED: NodeAPI): void {
         content: run.contentHash,
         *guard() {
           const known = yield* getDocument('payment-run', run.id);
-          if (!known || (known.state !== 'approved' && known.state !== 'sent')) throw new BusinessRefusal('RUN_NOT_APPROVED', `Payment run ${run.id} is not approved.`);
-          if (runContentHash(run) !== known.contentHash) throw new BusinessRefusal('RUN_CHANGED', `Payment run ${run.id} is not what was approved. It is not sent.`);
+          if (!known || (known.state !== 'approved' && known.state !== 'sent'))
+            throw new BusinessRefusal('RUN_NOT_APPROVED', `Payment run ${run.id} is not approved.`);
+          if (runContentHash(run) !== known.contentHash)
+            throw new BusinessRefusal('RUN_CHANGED', `Payment run ${run.id} is not what was approved. It is not sent.`);
         },
         call: (write) => bank.adapter().submit(run, write),
         record: () => markRunSent(book.core, run),

@@ -27,7 +27,8 @@ export default function (RED: NodeAPI): void {
 
 /** The edit dialog's units (seconds, hours) in milliseconds; what is left empty or wrong keeps its default. */
 function settingsOf(config: Config): Partial<LedgerSettings> {
-  const positive = (value: string | number, unit: number, standard: number) => (Number(value) > 0 ? Number(value) * unit : standard);
+  const positive = (value: string | number, unit: number, standard: number) =>
+    Number(value) > 0 ? Number(value) * unit : standard;
   return {
     quietTime: positive(config.quietTime, 1000, DEFAULT_SETTINGS.quietTime),
     batch: positive(config.batch, 1, DEFAULT_SETTINGS.batch),

@@ -31,14 +31,24 @@ export default function (RED: NodeAPI): void {
         document,
         orderId: order.id,
         content: payload.lines.map(({ orderLine, quantity }) => [orderLine, quantity]),
-        call: (write) => shop.adapter().cancelLines(payload.lines, order, whole, config.reason || payload.reason, write),
+        call: (write) =>
+          shop.adapter().cancelLines(payload.lines, order, whole, config.reason || payload.reason, write),
         *record() {
           const now = ledger.core.now();
           const known = yield* getDocument('order', order.id);
           if (!known) return;
           const state = whole ? 'cancelled' : ((yield* documentState('order', order.id)) ?? 'taken');
-          yield* putDocument({ ...known, undeliverable: [...(known.undeliverable ?? []), ...payload.lines] }, now, state);
-          yield* settle(now, { subject: `route ${order.id} ${roundOf(payload.freedBy)}`, code: 'NOBODY_DELIVERS' }, 'dropline', 'The shop and the customer were told.');
+          yield* putDocument(
+            { ...known, undeliverable: [...(known.undeliverable ?? []), ...payload.lines] },
+            now,
+            state,
+          );
+          yield* settle(
+            now,
+            { subject: `route ${order.id} ${roundOf(payload.freedBy)}`, code: 'NOBODY_DELIVERS' },
+            'dropline',
+            'The shop and the customer were told.',
+          );
         },
       });
       return payload;
@@ -49,7 +59,9 @@ export default function (RED: NodeAPI): void {
 /** Whether nothing of the order is left with these lines gone. */
 function coversAll(order: Order, lines: AffectedLine[]): boolean {
   return order.lines.every((line) => {
-    const earlier = total((order.undeliverable ?? []).filter((each) => each.orderLine === line.id).map((each) => each.quantity));
+    const earlier = total(
+      (order.undeliverable ?? []).filter((each) => each.orderLine === line.id).map((each) => each.quantity),
+    );
     const now = total(lines.filter((each) => each.orderLine === line.id).map((each) => each.quantity));
     return compare(add(earlier, now), line.quantity) >= 0;
   });

@@ -44,7 +44,8 @@ export default function (RED: NodeAPI): void {
           content: order.id,
           call: (write) => shop.adapter().complete(order, write),
           *record() {
-            if ((yield* documentState('order', order.id)) === 'taken') yield* setDocumentState('order', order.id, 'complete', ledger.core.now());
+            if ((yield* documentState('order', order.id)) === 'taken')
+              yield* setDocumentState('order', order.id, 'complete', ledger.core.now());
           },
         });
       }

@@ -7,7 +7,12 @@ export default function (RED: NodeAPI): void {
     RED,
     'ecommerce-platform',
     'ecommerce',
-    { key: { type: 'password' }, secret: { type: 'password' }, webhookSecret: { type: 'password' }, oldWebhookSecret: { type: 'password' } },
+    {
+      key: { type: 'password' },
+      secret: { type: 'password' },
+      webhookSecret: { type: 'password' },
+      oldWebhookSecret: { type: 'password' },
+    },
     (adapter, config) => ({
       readOrder: (body) => adapter.readOrder(body),
       takeWhen: config['takeWhen'] === 'placed' ? 'placed' : 'paid',

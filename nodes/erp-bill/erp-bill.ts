@@ -60,12 +60,15 @@ function* match(ledger: Ledger, eventId: string, bill: Bill, config: Config): Tr
   const now = ledger.core.now();
   const po = yield* getDocument('purchase-order', bill.purchaseOrder);
   if (!po) return { matched: false, differences: [{ what: `There is no purchase order ${bill.purchaseOrder}.` }] };
-  const ofOrder = <Item extends { purchaseOrder: string }>(items: Item[]) => items.filter((item) => item.purchaseOrder === po.id);
+  const ofOrder = <Item extends { purchaseOrder: string }>(items: Item[]) =>
+    items.filter((item) => item.purchaseOrder === po.id);
   const found = matchBill({
     bill,
     po,
     shipments: ofOrder(yield* documentsOf('shipment', po.orderId)),
-    earlierBills: ofOrder(yield* documentsOf('bill', po.orderId)).filter((other) => po.applied?.includes(`bill ${other.id}`)),
+    earlierBills: ofOrder(yield* documentsOf('bill', po.orderId)).filter((other) =>
+      po.applied?.includes(`bill ${other.id}`),
+    ),
     priceTolerancePercent: Number(config.priceTolerance) || 0,
     amountTolerance: parseMoney(String(config.amountTolerance || '0'), bill.currency),
   });
@@ -87,5 +90,11 @@ function* match(ledger: Ledger, eventId: string, bill: Bill, config: Config): Tr
 }
 
 function billContent(bill: Bill): unknown {
-  return { purchaseOrder: bill.purchaseOrder, lines: bill.lines, shipping: bill.shipping, tax: bill.tax, total: bill.total };
+  return {
+    purchaseOrder: bill.purchaseOrder,
+    lines: bill.lines,
+    shipping: bill.shipping,
+    tax: bill.tax,
+    total: bill.total,
+  };
 }

@@ -32,7 +32,11 @@ export default function (RED: NodeAPI): void {
         call: (write) => erp.adapter().changePurchaseOrder(po, write),
         *record() {
           const current = yield* getDocument('purchase-order', po.id);
-          if (current) yield* putDocument({ ...current, erpRevision: Math.max(current.erpRevision ?? 0, po.revision) }, ledger.core.now());
+          if (current)
+            yield* putDocument(
+              { ...current, erpRevision: Math.max(current.erpRevision ?? 0, po.revision) },
+              ledger.core.now(),
+            );
         },
       });
       return payload;

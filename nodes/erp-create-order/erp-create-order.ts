@@ -23,12 +23,18 @@ export default function (RED: NodeAPI): void {
         orderId: order.id,
         content: orderContent(order),
         *guard() {
-          if ((yield* documentState('order', order.id)) === 'cancelled') throw new Obsolete(`Order ${order.id} was cancelled.`);
+          if ((yield* documentState('order', order.id)) === 'cancelled')
+            throw new Obsolete(`Order ${order.id} was cancelled.`);
         },
         call: (write) => erp.adapter().createOrder(order, write),
         *record(document) {
           const known = yield* getDocument('order', order.id);
-          if (known) yield* putDocument({ ...known, erp: { partner: erp.reference, ...document } }, ledger.core.now(), (yield* documentState('order', order.id)) ?? 'taken');
+          if (known)
+            yield* putDocument(
+              { ...known, erp: { partner: erp.reference, ...document } },
+              ledger.core.now(),
+              (yield* documentState('order', order.id)) ?? 'taken',
+            );
         },
       });
       return { ...order, erp: { partner: erp.reference, ...created } };

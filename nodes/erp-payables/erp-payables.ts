@@ -1,6 +1,6 @@
 import type { NodeAPI, Node, NodeDef } from 'node-red';
 import { askPayables, reservePayables } from '../../ledger/payments.ts';
-import { asError } from '../../orders/errors.ts';
+import { asError, DroplineError } from '../../orders/errors.ts';
 import type { Payables } from '../../orders/payment.ts';
 import { chosenPartner, partnerLedger } from '../choices.ts';
 import { receiveEvents, showMistake, type AnswersEvents, type DocumentNode, type Payload } from '../document-node.ts';
@@ -19,7 +19,9 @@ export default function (RED: NodeAPI): void {
     ledger: (red, config) => partnerLedger(red, 'erp', config.erp),
     async run({ payload, config, ledger, eventId, once }) {
       const erp = chosenPartner(RED, 'erp', config.erp);
-      const day = new Date(ledger.core.now() + (Number(config.dueWithinDays) || 0) * 86_400_000).toISOString().slice(0, 10);
+      const day = new Date(ledger.core.now() + (Number(config.dueWithinDays) || 0) * 86_400_000)
+        .toISOString()
+        .slice(0, 10);
       const due = await erp.adapter().payables(day);
       const { id } = payload as Payload & { id: string };
       const { result } = await once<{ payables: Payables }>({
@@ -58,12 +60,22 @@ export default function (RED: NodeAPI): void {
       ledger.dispatcher.wake();
     };
     this.on('input', (msg, _send, done) => {
-      ask(`message ${String(msg._msgid ?? RED.util.generateId())}`).then(() => done(), (thrown: unknown) => {
-        fail(thrown);
-        done(asError(thrown));
-      });
+      ask(`message ${String(msg._msgid ?? RED.util.generateId())}`).then(
+        () => done(),
+        (thrown: unknown) => {
+          const error = asError(thrown);
+          this.status({
+            fill: 'red',
+            shape: 'ring',
+            text: error instanceof DroplineError ? error.status : 'status.error',
+          });
+          done(error);
+        },
+      );
     });
-    const stopClock = config.dailyAt ? everyDayAt(config.dailyAt, (day) => void ask(`day ${day}`).catch(fail)) : undefined;
+    const stopClock = config.dailyAt
+      ? everyDayAt(config.dailyAt, (day) => void ask(`day ${day}`).catch(fail))
+      : undefined;
     this.on('close', (_removed: boolean, done: () => void) => {
       stopClock?.();
       leave?.();

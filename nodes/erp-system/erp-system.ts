@@ -3,5 +3,11 @@ import { registerPartner } from '../configs.ts';
 
 /** An ERP. */
 export default function (RED: NodeAPI): void {
-  registerPartner(RED, 'erp-system', 'erp', { user: { type: 'text' }, password: { type: 'password' }, apiKey: { type: 'password' } }, () => ({}));
+  registerPartner(
+    RED,
+    'erp-system',
+    'erp',
+    { user: { type: 'text' }, password: { type: 'password' }, apiKey: { type: 'password' } },
+    () => ({}),
+  );
 }

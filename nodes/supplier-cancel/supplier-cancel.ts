@@ -68,17 +68,28 @@ export default function (RED: NodeAPI): void {
 }
 
 /** The purchase orders that a document is about, and what of each can still be cancelled. */
-async function concerned(ledger: Ledger, payload: Order | PurchaseOrder | OrderLines): Promise<{ po: PurchaseOrder; lines: Asked }[]> {
+async function concerned(
+  ledger: Ledger,
+  payload: Order | PurchaseOrder | OrderLines,
+): Promise<{ po: PurchaseOrder; lines: Asked }[]> {
   const orderId = payload.type === 'order' ? payload.id : payload.orderId;
   const all = await ledger.transact('read purchase orders', () => documentsOf('purchase-order', orderId));
   return all
-    .filter((po) => !isEmpty(po) && (payload.type !== 'purchase-order' || po.id === payload.id) && (payload.type !== 'order-lines' || !payload.purchaseOrder || po.id === payload.purchaseOrder))
+    .filter(
+      (po) =>
+        !isEmpty(po) &&
+        (payload.type !== 'purchase-order' || po.id === payload.id) &&
+        (payload.type !== 'order-lines' || !payload.purchaseOrder || po.id === payload.purchaseOrder),
+    )
     .map((po) => ({ po, lines: cancellable(po, payload) }));
 }
 
 function cancellable(po: PurchaseOrder, payload: Order | PurchaseOrder | OrderLines): Asked {
   return po.lines.flatMap((line) => {
-    const asked = payload.type === 'order-lines' ? payload.lines.find((each) => each.orderLine === line.orderLine)?.quantity : remaining(line);
+    const asked =
+      payload.type === 'order-lines'
+        ? payload.lines.find((each) => each.orderLine === line.orderLine)?.quantity
+        : remaining(line);
     if (asked === undefined) return [];
     const quantity = smaller(asked, remaining(line));
     return isZero(quantity) ? [] : [{ line: line.id, quantity }];

@@ -15,7 +15,11 @@ export default function (RED: NodeAPI): void {
     section: 'suppliers',
     kinds: ['acknowledgement', 'shipment', 'bill', 'cancellation'],
     partners: (red, config) => {
-      if (!config.supplier) return { chosen: undefined, all: partnersOf(fileOfLedger(red, config.ledger), 'supplier') as PartnerNode<'supplier'>[] };
+      if (!config.supplier)
+        return {
+          chosen: undefined,
+          all: partnersOf(fileOfLedger(red, config.ledger), 'supplier') as PartnerNode<'supplier'>[],
+        };
       const chosen = chosenPartner(red, 'supplier', config.supplier);
       return { chosen, all: [chosen] };
     },

@@ -36,7 +36,12 @@ export default function (RED: NodeAPI): void {
           yield* putDocument(after, now);
           yield* stepCame(`send ${po.id}`, now);
           if (after.state === 'sent') {
-            yield* expectStep(`acknowledge ${po.id}`, `${po.supplier} has not acknowledged purchase order ${po.id}.`, now + DEADLINES.acknowledge, po.orderId);
+            yield* expectStep(
+              `acknowledge ${po.id}`,
+              `${po.supplier} has not acknowledged purchase order ${po.id}.`,
+              now + DEADLINES.acknowledge,
+              po.orderId,
+            );
           }
         },
       });

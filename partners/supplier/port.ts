@@ -14,7 +14,12 @@ export interface Supplier extends Patience {
   sendPurchaseOrder(po: PurchaseOrder, write: Writer): Promise<{ supplierOrderId?: string }>;
 
   /** Asks to cancel the purchase order or some of its lines; the answer arrives as a `cancellation`. */
-  requestCancellation(po: PurchaseOrder, lines: { line: string; quantity: string }[], reason: string, write: Writer): Promise<Record<string, Json>>;
+  requestCancellation(
+    po: PurchaseOrder,
+    lines: { line: string; quantity: string }[],
+    reason: string,
+    write: Writer,
+  ): Promise<Record<string, Json>>;
 
   /**
    * Checks the signature over the raw bytes and finds the facts in a callback.

@@ -2,7 +2,7 @@ import should from 'should';
 import { createCore, DEFAULT_SETTINGS } from '../../ledger/core.ts';
 import { contentHash, createEffects, Obsolete, type Operation } from '../../ledger/effects.ts';
 import type { Transaction } from '../../ledger/store.ts';
-import { BusinessRefusal } from '../../orders/errors.ts';
+import { BusinessRefusal, TemporaryFault } from '../../orders/errors.ts';
 import type { Write } from '../../partners/write.ts';
 import {
   bench,
@@ -23,7 +23,7 @@ import {
 } from './harness.ts';
 
 const QUIET = 30_000;
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
 const KEY = 'po-create/erp-main/PO-1/create';
 type Settle = Write<{ id: string }>['settle'];
 
@@ -34,7 +34,7 @@ describe('effects', () => {
   let operation: (eventId: string) => Operation<{ id: string }>;
 
   beforeEach(async () => {
-    at = await bench({ quietTime: QUIET });
+    at = await bench({ quietTime: QUIET, patience: HOUR });
     partner = new FakePartner(at.clock);
     results = [];
     await begin();
@@ -51,7 +51,11 @@ describe('effects', () => {
     await ledger.start();
   }
 
-  const use = (settle: Settle, options: Parameters<FakePartner['write']>[2] = {}, changes: Partial<Operation<{ id: string }>> = {}) => {
+  const use = (
+    settle: Settle,
+    options: Parameters<FakePartner['write']>[2] = {},
+    changes: Partial<Operation<{ id: string }>> = {},
+  ) => {
     partner.deduplicates = settle === 'idempotent';
     operation = (eventId) => operationOf(eventId, 'PO-1', partner.write(settle, 'PO-1', options), changes);
   };
@@ -83,7 +87,7 @@ describe('effects', () => {
           it(`${fault}: is never sent again by itself; a person is asked`, async () => {
             use(settle);
             partner.faults = [fault];
-            await trigger(DAY);
+            await trigger(HOUR);
             partner.requests.length.should.equal(1);
             (await openCodes(at.ledger)).should.deepEqual(['IN_DOUBT']);
             (await eventState(at.ledger)).state.should.equal('closed');
@@ -124,7 +128,11 @@ describe('effects', () => {
         (await openCodes(at.ledger)).should.deepEqual([]);
       });
 
-      for (const [point, sent] of [['after intend po-create create', false], ['after send po-create create', true], ['before result of po-create', true]] as const) {
+      for (const [point, sent] of [
+        ['after intend po-create create', false],
+        ['after send po-create create', true],
+        ['before result of po-create', true],
+      ] as const) {
         it(`the process dies ${point}: ${settle === 'ask' ? 'a person is asked' : 'it has happened exactly once in the end'}`, async () => {
           use(settle);
           at.crashAt(point);
@@ -158,6 +166,17 @@ describe('effects', () => {
     });
   }
 
+  for (const settle of ['idempotent', 'probe'] as const) {
+    it(`${settle}: a result that the ledger could not record is settled as a doubt, not sent blindly again`, async () => {
+      use(settle);
+      at.failAt('before result of po-create');
+      await trigger(60_000);
+      partner.times('PO-1').should.equal(1);
+      partner.requests.length.should.equal(settle === 'probe' ? 1 : 2);
+      await closedQuietly();
+    });
+  }
+
   it('a request that is done late is not sent twice: it is looked for only after the settle time', async () => {
     use('probe');
     partner.faults = ['late'];
@@ -186,9 +205,10 @@ describe('effects', () => {
     use('probe');
     partner.faults = ['answer-lost'];
     partner.blind = 1_000_000;
-    await trigger(12 * 3_600_000);
+    at.ledger.core.settings.patience = 24 * HOUR;
+    await trigger(6 * HOUR);
     partner.requests.length.should.equal(1);
-    partner.finds.should.be.within(50, 400);
+    partner.finds.should.be.within(30, 200);
     partner.blind = 0;
     await at.clock.advance(10 * 60_000);
     partner.times('PO-1').should.equal(1);
@@ -201,7 +221,7 @@ describe('effects', () => {
       operation = (eventId) => operationOf(eventId, reference, partner.write(settle, reference));
       partner.faults = Array.from({ length: 30 }, () => 'request-lost' as const);
       await fact(at.ledger, 'erp-main', 'payables-asked', settle, {});
-      await at.clock.advance(DAY / 2);
+      await at.clock.advance(2 * HOUR);
       partner.requests.filter((each) => each === reference).length.should.equal(10);
     }
     (await openCodes(at.ledger)).should.deepEqual(['IN_DOUBT', 'IN_DOUBT']);
@@ -210,7 +230,7 @@ describe('effects', () => {
   it('money that is not found is left to a person', async () => {
     use('probe', { whenMissing: 'ask' });
     partner.faults = ['request-lost'];
-    await trigger(DAY);
+    await trigger(HOUR);
     partner.requests.length.should.equal(1);
     const { id } = await exceptionOf(at.ledger, 'IN_DOUBT');
     await at.ledger.retryException(id, 'jo');
@@ -252,11 +272,8 @@ describe('effects', () => {
     it('is not sent when the ledger could not record what was found', async () => {
       use('probe', { look: 'always' });
       partner.done.set('PO-1', 1);
-      at.crashAt('before result of po-create');
-      await trigger(1000);
-      await at.restart();
-      await begin();
-      await at.clock.advance(60_000);
+      at.failAt('before result of po-create');
+      await trigger(60_000);
       partner.requests.length.should.equal(0);
       partner.times('PO-1').should.equal(1);
     });
@@ -265,10 +282,10 @@ describe('effects', () => {
   it('a temporary fault that lasts longer than the patience goes to a person, and comes right when they retry', async () => {
     use('probe');
     partner.faults = Array.from({ length: 2000 }, () => 'unreachable' as const);
-    await trigger(DAY + 3_600_000);
+    await trigger(2 * HOUR);
     (await openCodes(at.ledger)).should.deepEqual(['PARTNER_UNAVAILABLE']);
     const asked = partner.requests.length;
-    await at.clock.advance(DAY);
+    await at.clock.advance(HOUR);
     partner.requests.length.should.equal(asked);
     partner.faults = [];
     await at.ledger.retryException((await exceptionOf(at.ledger, 'PARTNER_UNAVAILABLE')).id, 'jo');
@@ -277,17 +294,22 @@ describe('effects', () => {
     await closedQuietly();
   });
 
-  it('a partner that asks for a pause is not called before', async () => {
+  it('a partner that asks for a pause is not called before, and the pause counts as no failure', async () => {
+    const calls: number[] = [];
     operation = (eventId) =>
       operationOf(eventId, 'PO-1', {
         step: 'create',
         settle: 'idempotent',
-        send: ({ key }) => partner.create('PO-1', key, at.clock.now() < start + 90_000 ? 'unreachable' : 'none'),
+        async send() {
+          calls.push(at.clock.now());
+          if (calls.length <= 7) throw new TemporaryFault('RATE_LIMITED', 'slow down', { retryAfter: 90_000 });
+          return { id: 'P-PO-1' };
+        },
       });
-    const start = at.clock.now();
-    await trigger(5 * 60_000);
-    partner.times('PO-1').should.equal(1);
-    should((await effectState(at.ledger, KEY))?.state).equal('done');
+    await trigger(20 * 60_000);
+    calls.length.should.equal(8);
+    calls.forEach((time, index) => index > 0 && (time - calls[index - 1]!).should.be.aboveOrEqual(90_000));
+    await closedQuietly();
   });
 
   describe('guards', () => {
@@ -367,11 +389,15 @@ describe('effects', () => {
     });
 
     it('a business refusal by the guard is told, not swallowed', async () => {
-      use('probe', {}, {
-        *guard() {
-          throw new BusinessRefusal('RUN_NOT_APPROVED', 'Not approved.');
+      use(
+        'probe',
+        {},
+        {
+          *guard() {
+            throw new BusinessRefusal('RUN_NOT_APPROVED', 'Not approved.');
+          },
         },
-      });
+      );
       await trigger(60_000);
       partner.requests.length.should.equal(0);
       (await openCodes(at.ledger)).should.deepEqual(['RUN_NOT_APPROVED']);
@@ -386,14 +412,17 @@ describe('effects', () => {
       await at.clock.settle();
       const calls = Array.from({ length: 5 }, () => at.ledger.effects.operation(operation('1')));
       await at.clock.advance(1000);
-      (await Promise.all(calls)).map((each) => each.result.id).should.deepEqual(Array.from({ length: 5 }, () => 'P-PO-1'));
+      (await Promise.all(calls))
+        .map((each) => each.result.id)
+        .should.deepEqual(Array.from({ length: 5 }, () => 'P-PO-1'));
       partner.requests.length.should.equal(1);
     });
 
-    it('a later caller is given the recorded result, as a repetition', async () => {
+    it('a later caller is given the recorded result, as a repetition, and the adapter is not even asked', async () => {
       use('ask');
       await trigger(1000);
-      const again = await at.ledger.effects.operation(operation('1'));
+      const call = () => Promise.reject(new Error('the adapter was asked'));
+      const again = await at.ledger.effects.operation({ ...operation('1'), call });
       again.should.deepEqual({ result: { id: 'P-PO-1' }, replayed: true });
       partner.requests.length.should.equal(1);
     });
@@ -415,7 +444,8 @@ describe('effects', () => {
         partner.faults = ['answer-lost'];
         await fact(at.ledger, 'erp-main', 'payables-asked', settle, {});
         await at.clock.settle();
-        operation = (eventId) => operationOf(eventId, reference, partner.write(settle, reference), { content: 'another' });
+        operation = (eventId) =>
+          operationOf(eventId, reference, partner.write(settle, reference), { content: 'another' });
         await at.clock.advance(5 * 60_000);
         partner.requests.filter((each) => each === reference).length.should.equal(1);
       }
@@ -435,7 +465,10 @@ describe('effects', () => {
       partner.latency = 100;
       const outcomes = Promise.allSettled(two.map((effects) => effects.operation(operation('1'))));
       await at.clock.advance(1000);
-      (await outcomes).map((each) => each.status).sort().should.deepEqual(['fulfilled', 'rejected']);
+      (await outcomes)
+        .map((each) => each.status)
+        .sort()
+        .should.deepEqual(['fulfilled', 'rejected']);
       partner.requests.length.should.equal(2);
       partner.times('PO-1').should.equal(1);
     });
@@ -514,7 +547,11 @@ describe('effects', () => {
     await at.restart();
     await begin();
     await at.clock.advance(10 * 60_000);
-    [...partner.done.entries()].should.deepEqual([['customer', 1], ['order', 1], ['confirm', 1]]);
+    [...partner.done.entries()].should.deepEqual([
+      ['customer', 1],
+      ['order', 1],
+      ['confirm', 1],
+    ]);
     await closedQuietly();
   });
 

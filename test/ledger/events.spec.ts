@@ -12,9 +12,15 @@ describe('inbound events', () => {
   afterEach(() => at.close());
 
   it('a fact is durable before the sender is answered, with its raw body', async () => {
-    await at.ledger.store('erp-main', [{ kind: 'payables-asked', dedupeKey: 'q1', body: { question: '1' } }], '{"question": "1"}');
+    await at.ledger.store(
+      'erp-main',
+      [{ kind: 'payables-asked', dedupeKey: 'q1', body: { question: '1' } }],
+      '{"question": "1"}',
+    );
     await at.restart();
-    const [row] = await within(at.ledger, () => query<{ raw: string; body: string; state: string }>(`SELECT raw, body, state FROM event`));
+    const [row] = await within(at.ledger, () =>
+      query<{ raw: string; body: string; state: string }>(`SELECT raw, body, state FROM event`),
+    );
     ({ ...row }).should.deepEqual({ raw: '{"question": "1"}', body: '{"question":"1"}', state: 'stored' });
   });
 
@@ -41,12 +47,14 @@ describe('inbound events', () => {
       for (const amount of [1, 2, 3]) await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', { amount });
     }
     const kept = await Promise.all(['1', '2', '3'].map((id) => within(at.ledger, () => getEvent(id))));
-    kept.map((event) => (event?.body as { amount: number }).amount).should.deepEqual([1, 2, 3]);
+    kept.map((event) => (event!.body as { amount: number }).amount).should.deepEqual([1, 2, 3]);
     (await events(at.ledger)).length.should.equal(3);
   });
 
   it('of fifty simultaneous deliveries of one fact one is stored', async () => {
-    const answers = await Promise.all(Array.from({ length: 50 }, () => fact(at.ledger, 'erp-main', 'payables-asked', 'q1', { a: 1 })));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => fact(at.ledger, 'erp-main', 'payables-asked', 'q1', { a: 1 })),
+    );
     answers.reduce((sum, answer) => sum + answer.stored, 0).should.equal(1);
     answers.reduce((sum, answer) => sum + answer.repeated, 0).should.equal(49);
     (await events(at.ledger)).length.should.equal(1);
@@ -61,8 +69,17 @@ describe('inbound events', () => {
   it('facts of one request are stored together or not at all', async () => {
     const circular: Record<string, unknown> = {};
     const deep: unknown[] = [];
-    circular['self'] = { toJSON: () => { throw new Error('no JSON'); } };
-    await should(at.ledger.store('erp-main', [{ kind: 'payables-asked', dedupeKey: 'a', body: deep }, { kind: 'payables-asked', dedupeKey: 'b', body: circular }])).be.rejected();
+    circular['self'] = {
+      toJSON: () => {
+        throw new Error('no JSON');
+      },
+    };
+    await should(
+      at.ledger.store('erp-main', [
+        { kind: 'payables-asked', dedupeKey: 'a', body: deep },
+        { kind: 'payables-asked', dedupeKey: 'b', body: circular },
+      ]),
+    ).be.rejected();
     (await events(at.ledger)).length.should.equal(0);
   });
 });

@@ -64,7 +64,7 @@ export class Clock {
 
   /** Until nothing happens any more without the clock. */
   async settle(): Promise<void> {
-    for (let still = 0; still < 2; ) {
+    for (let still = 0; still < 2;) {
       await new Promise((resolve) => setImmediate(resolve));
       still = this.#pending === 0 ? still + 1 : 0;
     }
@@ -74,7 +74,8 @@ export class Clock {
   async step(limit: number): Promise<boolean> {
     let next: Timer | undefined;
     for (const timer of this.#timers) {
-      if (timer.at <= limit && (!next || timer.at < next.at || (timer.at === next.at && timer.id < next.id))) next = timer;
+      if (timer.at <= limit && (!next || timer.at < next.at || (timer.at === next.at && timer.id < next.id)))
+        next = timer;
     }
     if (!next) return false;
     this.#timers.splice(this.#timers.indexOf(next), 1);
@@ -101,13 +102,24 @@ export class Life {
   readonly ledger: Ledger;
   readonly log: string[] = [];
 
-  constructor(store: Store, clock: Clock, options: { settings?: Partial<LedgerSettings>; random?: () => number; crashPoint?: (name: string, life: Life) => void } = {}) {
+  constructor(
+    store: Store,
+    clock: Clock,
+    options: {
+      settings?: Partial<LedgerSettings>;
+      random?: () => number;
+      crashPoint?: (name: string, life: Life) => void;
+    } = {},
+  ) {
     const tools: Tools = {
       now: clock.now,
       random: options.random ?? (() => 0.5),
       after: (milliseconds, action) => clock.after(milliseconds, () => this.alive && action()),
       log: (level, message) => void this.log.push(`${level} ${message}`),
-      crashPoint: (name) => options.crashPoint?.(name, this),
+      crashPoint: (name) => {
+        if (!this.alive) throw new Crash(`${name}, after its death`);
+        options.crashPoint?.(name, this);
+      },
     };
     this.ledger = new Ledger(this.#own(store), tools, { ...DEFAULT_SETTINGS, ...options.settings });
   }
@@ -149,6 +161,8 @@ export interface Bench {
   restart(settings?: Partial<LedgerSettings>): Promise<void>;
   /** Fails the process at the next crash point of that name. */
   crashAt(name: string): void;
+  /** The database does not answer at the next crash point of that name. */
+  failAt(name: string): void;
   close(): Promise<void>;
 }
 
@@ -158,7 +172,12 @@ export async function bench(settings: Partial<LedgerSettings> = {}, where = ':me
   const store = clock.watch(await openSqlite(where));
   await migrate(store, SQLITE);
   let fatal: string | undefined;
+  let failing: string | undefined;
   const crashPoint = (name: string, life: Life) => {
+    if (name === failing) {
+      failing = undefined;
+      throw new TemporaryFault('LEDGER_UNAVAILABLE', 'The disk is full.');
+    }
     if (name !== fatal) return;
     fatal = undefined;
     life.die(name);
@@ -177,6 +196,9 @@ export async function bench(settings: Partial<LedgerSettings> = {}, where = ':me
     },
     crashAt(name) {
       fatal = name;
+    },
+    failAt(name) {
+      failing = name;
     },
     close: () => store.close(),
   };
@@ -213,6 +235,11 @@ export class FakePartner {
   /** How many times `find` fails first. */
   blind = 0;
   latency = 0;
+  /** Told of every effect that really happens. */
+  happened: (reference: string) => void = () => undefined;
+  /** What goes wrong with the next request, and with the next search. */
+  nextFault: () => Fault = () => this.faults.shift() ?? 'none';
+  nextBlind: () => boolean = () => this.blind > 0 && this.blind-- > 0;
   readonly #clock: Clock;
   readonly #keys = new Map<string, string>();
 
@@ -220,8 +247,9 @@ export class FakePartner {
     this.#clock = clock;
   }
 
-  async create(reference: string, key: string, fault: Fault = this.faults.shift() ?? 'none'): Promise<{ id: string }> {
+  async create(reference: string, key: string): Promise<{ id: string }> {
     this.requests.push(reference);
+    const fault = this.nextFault();
     if (this.latency > 0) await new Promise<void>((resolve) => this.#clock.after(this.latency, resolve));
     const answer = { id: `P-${reference}` };
     switch (fault) {
@@ -250,12 +278,12 @@ export class FakePartner {
     if (this.deduplicates && this.#keys.get(key) === reference) return;
     this.#keys.set(key, reference);
     this.done.set(reference, (this.done.get(reference) ?? 0) + 1);
+    this.happened(reference);
   }
 
   async find(reference: string): Promise<{ id: string } | undefined> {
     this.finds += 1;
-    if (this.blind > 0) {
-      this.blind -= 1;
+    if (this.nextBlind()) {
       throw new TemporaryFault('PARTNER_UNAVAILABLE', 'search is down');
     }
     return this.done.has(reference) ? { id: `P-${reference}` } : undefined;
@@ -266,19 +294,35 @@ export class FakePartner {
   }
 
   /** One write that creates `reference` here. */
-  write(settle: Write<{ id: string }>['settle'], reference: string, options: { look?: 'always'; whenMissing?: 'ask'; step?: string } = {}): Write<{ id: string }> {
+  write(
+    settle: Write<{ id: string }>['settle'],
+    reference: string,
+    options: { look?: 'always'; whenMissing?: 'ask'; step?: string } = {},
+  ): Write<{ id: string }> {
     const step = options.step ?? 'create';
     const send = ({ key }: { key: string }) => this.create(reference, key);
     if (settle !== 'probe') return { step, settle, send };
     const { look, whenMissing } = options;
-    return { step, settle, send, find: () => this.find(reference), ...(look ? { look } : {}), ...(whenMissing ? { whenMissing } : {}) };
+    return {
+      step,
+      settle,
+      send,
+      find: () => this.find(reference),
+      ...(look ? { look } : {}),
+      ...(whenMissing ? { whenMissing } : {}),
+    };
   }
 }
 
 export const SETTLE_TIME = 10_000;
 
 /** An operation of one write, with the fields that a test does not care about filled in. */
-export function operationOf(eventId: string, reference: string, write: Write<{ id: string }>, changes: Partial<Operation<{ id: string }>> = {}): Operation<{ id: string }> {
+export function operationOf(
+  eventId: string,
+  reference: string,
+  write: Write<{ id: string }>,
+  changes: Partial<Operation<{ id: string }>> = {},
+): Operation<{ id: string }> {
   return {
     eventId,
     orderId: 'shop-nz-1001',
@@ -293,7 +337,11 @@ export function operationOf(eventId: string, reference: string, write: Write<{ i
 }
 
 /** How one of our nodes takes part: busy while it works, and its errors are settled as the nodes settle them. */
-export async function runNode<Result>(ledger: Ledger, eventId: string, run: () => Promise<Result>): Promise<Result | undefined> {
+export async function runNode<Result>(
+  ledger: Ledger,
+  eventId: string,
+  run: () => Promise<Result>,
+): Promise<Result | undefined> {
   ledger.dispatcher.started(eventId);
   try {
     return await run();
@@ -301,10 +349,18 @@ export async function runNode<Result>(ledger: Ledger, eventId: string, run: () =
     const error = asError(thrown);
     if (error instanceof Waiting) ledger.dispatcher.returnAt(eventId, error.until);
     else if (error instanceof Obsolete) return undefined;
-    else if (error instanceof TemporaryFault) ledger.dispatcher.returnAt(eventId, ledger.core.now() + (error.retryAfter ?? 3000));
+    else if (error instanceof TemporaryFault)
+      ledger.dispatcher.returnAt(eventId, ledger.core.now() + (error.retryAfter ?? 3000));
     else if (error instanceof BusinessRefusal || error instanceof ConfigurationMistake) {
       if (!ledger.effects.isRaised(error)) {
-        await ledger.transact('raise', () => raise(ledger.core.now(), { subject: `node event ${eventId} ${error.code}`, code: error.code, message: error.message, eventId }));
+        await ledger.transact('raise', () =>
+          raise(ledger.core.now(), {
+            subject: `node event ${eventId} ${error.code}`,
+            code: error.code,
+            message: error.message,
+            eventId,
+          }),
+        );
       }
     } else ledger.dispatcher.failed(eventId, error);
     return undefined;
@@ -314,7 +370,13 @@ export async function runNode<Result>(ledger: Ledger, eventId: string, run: () =
 }
 
 /** Receives one kind of event with a function; the answer holds what was emitted. */
-export function receive(ledger: Ledger, kind: string, run: (event: LedgerEvent, emits: Emit[]) => unknown = () => undefined, partner = '*', id = `node ${kind}`): LedgerEvent[] {
+export function receive(
+  ledger: Ledger,
+  kind: string,
+  run: (event: LedgerEvent, emits: Emit[]) => unknown = () => undefined,
+  partner = '*',
+  id = `node ${kind}`,
+): LedgerEvent[] {
   const received: LedgerEvent[] = [];
   ledger.dispatcher.addReceiver(partner, kind, {
     id,
@@ -336,7 +398,13 @@ export const shop: LedgerPartner = {
 };
 
 export function supplier(reference: string): LedgerPartner {
-  return { reference, role: 'supplier', product: 'test', baseUrl: `https://${reference}.test`, readSupplier: (_kind, body) => body as SupplierDocument };
+  return {
+    reference,
+    role: 'supplier',
+    product: 'test',
+    baseUrl: `https://${reference}.test`,
+    readSupplier: (_kind, body) => body as SupplierDocument,
+  };
 }
 
 export const bank: LedgerPartner = {
@@ -354,7 +422,13 @@ export async function bindAll(ledger: Ledger, suppliers = ['vineyard', 'cellar']
 }
 
 /** Stores one fact. */
-export function fact(ledger: Ledger, partner: string, kind: string, key: string, body: unknown): Promise<{ stored: number; repeated: number }> {
+export function fact(
+  ledger: Ledger,
+  partner: string,
+  kind: string,
+  key: string,
+  body: unknown,
+): Promise<{ stored: number; repeated: number }> {
   return ledger.store(partner, [{ kind, dedupeKey: key, body }]);
 }
 
@@ -369,7 +443,11 @@ export interface EventState {
 }
 
 export async function events(ledger: Ledger): Promise<EventState[]> {
-  const rows = await ledger.transact('events', () => query<EventState>(`SELECT CAST(id AS TEXT) AS id, kind, state, note, attempts, emitted, due_at FROM event ORDER BY event.id`));
+  const rows = await ledger.transact('events', () =>
+    query<EventState>(
+      `SELECT CAST(id AS TEXT) AS id, kind, state, note, attempts, emitted, due_at FROM event ORDER BY event.id`,
+    ),
+  );
   return rows.map((row) => ({ ...row }));
 }
 
@@ -379,8 +457,16 @@ export async function eventState(ledger: Ledger, id = '1'): Promise<EventState> 
   return found;
 }
 
-export async function effectState(ledger: Ledger, key: string): Promise<{ state: string; attempt: number; due_at: number | null } | undefined> {
-  const row = await ledger.transact('effect', () => queryOne<{ state: string; attempt: number; due_at: number | null }>(`SELECT state, attempt, due_at FROM effect WHERE key = ?`, key));
+export async function effectState(
+  ledger: Ledger,
+  key: string,
+): Promise<{ state: string; attempt: number; due_at: number | null } | undefined> {
+  const row = await ledger.transact('effect', () =>
+    queryOne<{ state: string; attempt: number; due_at: number | null }>(
+      `SELECT state, attempt, due_at FROM effect WHERE key = ?`,
+      key,
+    ),
+  );
   return row && { ...row };
 }
 
@@ -389,8 +475,13 @@ export async function openCodes(ledger: Ledger): Promise<string[]> {
   return (await ledger.transact('exceptions', () => exceptions({ state: 'open' }))).map((each) => each.code).sort();
 }
 
-export async function exceptionOf(ledger: Ledger, code: string): Promise<{ id: string; message: string; subject: string }> {
-  const found = (await ledger.transact('exceptions', () => exceptions({ state: 'open' }))).find((each) => each.code === code);
+export async function exceptionOf(
+  ledger: Ledger,
+  code: string,
+): Promise<{ id: string; message: string; subject: string }> {
+  const found = (await ledger.transact('exceptions', () => exceptions({ state: 'open' }))).find(
+    (each) => each.code === code,
+  );
   if (!found) throw new Error(`no open exception ${code}, but ${(await openCodes(ledger)).join(', ') || 'none'}`);
   return found;
 }

@@ -10,7 +10,10 @@ import { query, type Store, type Transaction } from '../../ledger/store.ts';
 import { rejection } from './harness.ts';
 
 /** What every backend must keep. `open` gives a store with an empty schema; `reopen` opens the same database anew. */
-export function storeContract(name: string, open: () => Promise<{ store: Store; dialect: Dialect; reopen(): Promise<Store>; remove(): Promise<void> }>): void {
+export function storeContract(
+  name: string,
+  open: () => Promise<{ store: Store; dialect: Dialect; reopen(): Promise<Store>; remove(): Promise<void> }>,
+): void {
   describe(`store contract: ${name}`, () => {
     let opened: Awaited<ReturnType<typeof open>>;
     let store: Store;
@@ -28,7 +31,10 @@ export function storeContract(name: string, open: () => Promise<{ store: Store; 
     function* put(thing: string, n: number): Transaction<void> {
       yield* query(`INSERT INTO thing (name, n) VALUES (?, ?)`, thing, n);
     }
-    const names = async (from = store) => (await from.transact(() => query<{ name: string }>(`SELECT name FROM thing ORDER BY name`))).map((row) => row.name);
+    const names = async (from = store) =>
+      (await from.transact(() => query<{ name: string }>(`SELECT name FROM thing ORDER BY name`))).map(
+        (row) => row.name,
+      );
 
     it('of transactions that share a commit, one that throws fails alone and leaves nothing behind', async () => {
       const results = await Promise.allSettled([
@@ -62,10 +68,12 @@ export function storeContract(name: string, open: () => Promise<{ store: Store; 
       await store.transact(() => put('count', 0));
       await Promise.all(
         Array.from({ length: 450 }, () =>
-          store.transact(function* () {
-            const [row] = yield* query<{ n: number }>(`UPDATE thing SET n = n + 1 WHERE name = 'count' RETURNING n`);
-            return Number(row?.n);
-          }).then((n) => seen.push(n)),
+          store
+            .transact(function* () {
+              const [row] = yield* query<{ n: number }>(`UPDATE thing SET n = n + 1 WHERE name = 'count' RETURNING n`);
+              return Number(row?.n);
+            })
+            .then((n) => seen.push(n)),
         ),
       );
       seen.should.deepEqual(Array.from({ length: 450 }, (_, index) => index + 1));
@@ -74,7 +82,9 @@ export function storeContract(name: string, open: () => Promise<{ store: Store; 
     it('hands back values as they were given: text, whole numbers up to 2^53, null', async () => {
       await store.transact(() => query(`CREATE TABLE value (t TEXT, n BIGINT, e TEXT)`));
       const text = 'Ünïcode "quoted" \u0001 💶';
-      await store.transact(() => query(`INSERT INTO value (t, n, e) VALUES (?, ?, ?)`, text, Number.MAX_SAFE_INTEGER, undefined));
+      await store.transact(() =>
+        query(`INSERT INTO value (t, n, e) VALUES (?, ?, ?)`, text, Number.MAX_SAFE_INTEGER, undefined),
+      );
       const [row] = await store.transact(() => query(`SELECT t, n, e FROM value`));
       ({ ...row }).should.deepEqual({ t: text, n: Number.MAX_SAFE_INTEGER, e: null });
     });
@@ -180,7 +190,9 @@ async function holding(file: string): Promise<ChildProcess> {
     process.stdout.write('open');
     setInterval(() => store.transact(() => query('SELECT 1')), 1000);
   `;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(child.stdout!, 'data');
   return child;
 }

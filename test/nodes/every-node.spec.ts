@@ -10,18 +10,38 @@ const DOCUMENT_NODES: { type: string; partner?: string; config: Record<string, u
   { type: 'erp-create-po', partner: 'erp', config: { erp: 'dl-erp' }, outputs: 1 },
   { type: 'erp-change-po', partner: 'erp', config: { erp: 'dl-erp' }, outputs: 1 },
   { type: 'supplier-send', partner: 'supplier', config: { supplier: '', ledger: 'dl-ledger' }, outputs: 1 },
-  { type: 'supplier-cancel', partner: 'supplier', config: { supplier: '', ledger: 'dl-ledger', reason: '' }, outputs: 1 },
+  {
+    type: 'supplier-cancel',
+    partner: 'supplier',
+    config: { supplier: '', ledger: 'dl-ledger', reason: '' },
+    outputs: 1,
+  },
   { type: 'erp-complete', partner: 'erp', config: { erp: 'dl-erp' }, outputs: 1 },
   { type: 'ecommerce-complete', partner: 'platform', config: { platform: '', ledger: 'dl-ledger' }, outputs: 1 },
-  { type: 'ecommerce-cancel', partner: 'platform', config: { platform: '', ledger: 'dl-ledger', reason: '' }, outputs: 1 },
-  { type: 'erp-bill', partner: 'erp', config: { erp: 'dl-erp', priceTolerance: '0', amountTolerance: '0' }, outputs: 2 },
+  {
+    type: 'ecommerce-cancel',
+    partner: 'platform',
+    config: { platform: '', ledger: 'dl-ledger', reason: '' },
+    outputs: 1,
+  },
+  {
+    type: 'erp-bill',
+    partner: 'erp',
+    config: { erp: 'dl-erp', priceTolerance: '0', amountTolerance: '0' },
+    outputs: 2,
+  },
   { type: 'bank-pay', partner: 'account', config: { account: 'dl-bank', approvals: 1, limit: '' }, outputs: 3 },
   { type: 'order-when', config: { ledger: 'dl-ledger', condition: 'shipped', purpose: '' }, outputs: 1 },
 ];
 
 const RECEIVERS: { type: string; partner: string; config: Record<string, unknown>; outputs: number }[] = [
   { type: 'ecommerce-receive', partner: 'platform', config: { platform: 'dl-shop', pollMinutes: 0 }, outputs: 4 },
-  { type: 'supplier-receive', partner: 'supplier', config: { supplier: '', ledger: 'dl-ledger', pollMinutes: 0 }, outputs: 6 },
+  {
+    type: 'supplier-receive',
+    partner: 'supplier',
+    config: { supplier: '', ledger: 'dl-ledger', pollMinutes: 0 },
+    outputs: 6,
+  },
   { type: 'bank-receive', partner: 'account', config: { account: 'dl-bank', pollMinutes: 0 }, outputs: 3 },
   { type: 'erp-payables', partner: 'erp', config: { erp: 'dl-erp', dailyAt: '', dueWithinDays: 0 }, outputs: 1 },
 ];
@@ -92,7 +112,9 @@ describe('every node', () => {
       const caught = await until(`errors of ${id}`, () => caughtFrom(id).length === 5 && caughtFrom(id));
       for (const { error } of caught) {
         should(error.code).equal('WRONG_DOCUMENT');
-        should(error.message).match(/msg\.payload must be "[a-z-]+".* but it is (weather|a string without a type|missing|null|a list)\. Check/);
+        should(error.message).match(
+          /msg\.payload must be "[a-z-]+".* but it is (weather|a string without a type|missing|null|a list)\. Check/,
+        );
       }
       should(bench.done(id).times).equal(5);
       should(bench.status(id)).match({ fill: 'red', text: 'wrong document' });

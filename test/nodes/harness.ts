@@ -110,7 +110,12 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const sandbox = await startSandbox({ port: 0, dropline: { url }, speed: options.speed ?? 20, bank: { folder: bankFolder } });
+  const sandbox = await startSandbox({
+    port: 0,
+    dropline: { url },
+    speed: options.speed ?? 20,
+    bank: { folder: bankFolder },
+  });
 
   const statuses = new Map<string, Status>();
   const errors = new Map<string, string[]>();
@@ -128,7 +133,7 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
       const { status, error, on } = node;
       node.status = (value: unknown) => {
         statuses.set(id, value as Status);
-        status.call(node, value as Status);
+        status.call(node, value as never);
       };
       node.error = (message: unknown, ...rest: unknown[]) => {
         list(errors, id).push(String(message));
@@ -157,8 +162,14 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
 
   function completeFlow(flow: TestNode[], changes: Record<string, Record<string, unknown>> = {}) {
     const all = demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 0.4 } });
-    const configs = all.filter((node) => !('z' in node) && node.type !== 'tab').map((node) => ({ ...node, ...changes[node.id] }));
-    const nodes = [{ id: 'tab', type: 'tab', label: 'Test' }, ...configs, ...flow.map((node) => ({ wires: [], z: 'tab', ...node }))];
+    const configs = all
+      .filter((node) => !('z' in node) && node.type !== 'tab')
+      .map((node) => ({ ...node, ...changes[node.id] }));
+    const nodes = [
+      { id: 'tab', type: 'tab', label: 'Test' },
+      ...configs,
+      ...flow.map((node) => ({ wires: [], z: 'tab', ...node })),
+    ];
     const credentials: Record<string, unknown> = {};
     const bare = nodes.map(({ credentials: secret, ...node }: FlowNode) => {
       if (secret) credentials[node.id] = secret;
@@ -167,9 +178,17 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
     return { bare: bare as TestNode[], credentials };
   }
 
-  const core = (name: string) => require(require.resolve(`@node-red/nodes/core/${name}`, { paths: [require.resolve('node-red')] })) as (RED: NodeAPI) => void;
+  const core = (name: string) =>
+    require(require.resolve(`@node-red/nodes/core/${name}`, { paths: [require.resolve('node-red')] })) as (
+      RED: NodeAPI,
+    ) => void;
   const register = [observe, core('function/10-function.js'), ...REGISTER] as never;
-  const settings = { userDir: folder, functionExternalModules: false, functionGlobalContext: {}, logging: { console: { level: 'off' } } };
+  const settings = {
+    userDir: folder,
+    functionExternalModules: false,
+    functionGlobalContext: {},
+    logging: { console: { level: 'off' } },
+  };
   let loaded = false;
 
   const bench: Bench = {
@@ -225,11 +244,15 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
 }
 
 /** Waits for what must come; it fails with what it waited for. */
-export async function until<Result>(what: string, look: () => Result | Promise<Result>, within = 10_000): Promise<NonNullable<Result>> {
+export async function until<Result>(
+  what: string,
+  look: () => Result | Promise<Result>,
+  within = 10_000,
+): Promise<Exclude<Result, false | '' | 0 | null | undefined>> {
   const end = Date.now() + within;
   for (;;) {
     const found = await look();
-    if (found) return found;
+    if (found) return found as Exclude<Result, false | '' | 0 | null | undefined>;
     if (Date.now() > end) throw new Error(`${what}: this did not come within ${within} ms.`);
     await delay(20);
   }
@@ -249,5 +272,8 @@ export function isPlainJson(value: unknown): boolean {
   if (Array.isArray(value)) return value.every(isPlainJson);
   if (typeof value !== 'object') return false;
   const prototype: unknown = Object.getPrototypeOf(value);
-  return (prototype === Object.prototype || prototype === null) && Object.values(value).every((each) => each === undefined || isPlainJson(each));
+  return (
+    (prototype === Object.prototype || prototype === null) &&
+    Object.values(value).every((each) => each === undefined || isPlainJson(each))
+  );
 }

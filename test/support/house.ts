@@ -9,13 +9,17 @@ import { suppliers } from '../../sandbox/catalogue.ts';
 import { check } from '../../sandbox/check.ts';
 import { startSandbox, type Sandbox } from '../../sandbox/index.ts';
 import { demoFlows } from '../../scripts/demo-flows.ts';
-import { startNodeRed, type NodeRed } from '../../scripts/node-red.ts';
+import { shippedFlows, startNodeRed, type NodeRed } from '../../scripts/node-red.ts';
 
 export interface HouseOptions {
   /** How much faster than in the demo the partners are. Default 20. */
   speed?: number;
   /** Seconds until a partner that does not answer is given up. Default 1. */
   timeout?: number;
+  /** Seconds until a partner is asked whether it did what it did not answer. Default: a second after the time-out. */
+  settle?: number;
+  /** Seconds until a quiet event is closed. Default 1. */
+  quiet?: number;
   /** Further properties of the flow's nodes by id, such as `{ 'dl-ledger': { quietTime: 5 } }`. */
   changes?: Record<string, Record<string, unknown>>;
 }
@@ -38,15 +42,18 @@ export interface House {
   /** Starts Node-RED (again). @throws Error when it dies before it answers */
   start(env?: Record<string, string>): Promise<NodeRed>;
   kill(): Promise<void>;
-  /** A customer orders. Answers Dropline's order id. */
+  /** A customer orders. Answers Dropline's order id, before the shop's webhook leaves: faults may still be aimed at it. */
   place(basket: Basket): Promise<string>;
   /** One look: asks what is due, approves what waits for it, and says how the orders stand. Unknown orders are missing. */
   look(ids: string[]): Promise<OrderView[]>;
   /**
-   * Looks until every order is settled and the ledger has nothing open.
-   * @param done default: shipped, told to the shop and paid as a whole
+   * Looks until every order is as it should be.
+   * @param done default: complete in the shop and every bill paid
+   * @param patience milliseconds
    * @throws Error that says what is missing
    */
+  until(ids: string[], done?: (view: OrderView) => boolean, patience?: number): Promise<OrderView[]>;
+  /** `until`, and the ledger has nothing open any more. */
   settled(ids: string[], done?: (view: OrderView) => boolean, patience?: number): Promise<OrderView[]>;
   /** What is wrong between the ledger and the partners, for these orders. */
   check(views: OrderView[]): Promise<string[]>;
@@ -61,18 +68,20 @@ export function isComplete(view: OrderView): boolean {
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const { speed = 20, timeout = 1 } = options;
+  const { speed = 20 } = options;
   const folder = mkdtempSync(join(tmpdir(), 'dropline-house-'));
   const userDir = join(folder, 'node-red');
   const bankFolder = join(folder, 'to-bank');
   mkdirSync(bankFolder, { recursive: true });
   const port = await freePort();
-  const sandbox = await startSandbox({ port: 0, speed, dropline: { url: `http://127.0.0.1:${port}` }, bank: { folder: bankFolder } });
+  const sandbox = await startSandbox({
+    port: 0,
+    speed,
+    dropline: { url: `http://127.0.0.1:${port}` },
+    bank: { folder: bankFolder },
+  });
   let red: NodeRed | undefined;
   let asked = 0;
-  // Whatever becomes of the test, its Node-RED does not outlive it.
-  const killAtExit = () => void red?.process.kill('SIGKILL');
-  process.once('exit', killAtExit);
 
   const running = (): NodeRed => {
     if (!red) throw new Error('Node-RED does not run.');
@@ -94,10 +103,17 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     async kill() {
       await red?.kill();
     },
-    async place({ lines, country }) {
-      const response = await fetch(`${sandbox.urls.shop}/__sandbox/shop/orders`, { method: 'POST', body: JSON.stringify({ lines, country }) });
-      if (!response.ok) throw new Error(`The sandbox shop refused the order: ${await response.text()}`);
-      return `shop-${((await response.json()) as { id: number }).id}`;
+    async place(basket) {
+      const body = Buffer.from(JSON.stringify(basket));
+      const { status, body: answer } = await sandbox.partners.shop.handle({
+        method: 'POST',
+        path: '/__sandbox/shop/orders',
+        query: new URLSearchParams(),
+        headers: {},
+        body,
+      });
+      if (status !== 201) throw new Error(`The sandbox shop refused the order: ${JSON.stringify(answer)}`);
+      return `shop-${(answer as { id: number }).id}`;
     },
     async look(ids) {
       const views: OrderView[] = [];
@@ -105,42 +121,69 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
         const view = await running().get<OrderView>(`/dropship/orders/${id}`).catch(ignoreUnknown);
         if (view) views.push(view);
       }
-      if (Date.now() - asked > 500 && views.some((view) => view.bills.some((bill) => bill.state === 'entered' && !isUnderWay(view, bill.id)))) {
+      if (
+        Date.now() - asked > 500 &&
+        views.some((view) => view.bills.some((bill) => bill.state === 'entered' && !isUnderWay(view, bill.id)))
+      ) {
         asked = Date.now();
-        await running().post('/inject/dl-pay-ask');
+        await running().post('/inject/dl-pay-ask').catch(ignoreUnknown);
       }
       for (const run of await running().get<PaymentRun[]>('/dropship/runs')) {
-        if (run.state === 'waiting-for-approval') await running().post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(ignoreDecided);
+        if (run.state === 'waiting-for-approval')
+          await running()
+            .post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash })
+            .catch(ignoreDecided);
       }
       return views;
     },
-    async settled(ids, done = isComplete, patience = 30_000) {
-      const until = Date.now() + patience;
+    async until(ids, done = isComplete, patience = 30_000) {
+      const end = Date.now() + patience;
+      const ready = new Map<string, OrderView>();
       for (;;) {
-        const views = await house.look(ids);
-        const { events } = await running().get<{ events: { state: string; n: number }[] }>('/dropship/work');
-        const open = events.filter((event) => ['open', 'stored', 'waiting'].includes(event.state));
-        if (views.length === ids.length && views.every(done) && open.length === 0) return views;
-        if (Date.now() > until) {
+        const views = await house.look(ids.filter((id) => !ready.has(id)));
+        for (const view of views) if (done(view)) ready.set(view.order.id, view);
+        if (ready.size === ids.length) return ids.map((id) => ready.get(id)!);
+        if (Date.now() > end) {
+          const arrived = new Set([...ready.keys(), ...views.map((view) => view.order.id)]);
+          const missing = ids.filter((id) => !arrived.has(id)).map((id) => `${id} has not arrived.`);
           throw new Error(
             [
-              `Not settled after ${patience} ms: ${ids.length - views.length} orders have not arrived; events: ${open.map((event) => `${event.n} ${event.state}`).join(', ') || 'none open'}.`,
+              `Not settled after ${patience} ms:`,
+              ...missing,
               ...views.filter((view) => !done(view)).map(describe),
-              ...(await running().get<EffectView[]>('/dropship/effects'))
-                .filter((effect) => effect.state !== 'done')
-                .map((effect) => `${effect.key}: ${effect.state}, attempt ${effect.attempt}, ${effect.error ?? ''}`),
+              ...(await unfinished(running())),
             ].join('\n  '),
           );
         }
-        await delay(100);
+        await delay(50);
+      }
+    },
+    async settled(ids, done = isComplete, patience = 30_000) {
+      const end = Date.now() + patience;
+      await house.until(ids, done, patience);
+      for (;;) {
+        const { events } = await running().get<{ events: { state: string; n: number }[] }>('/dropship/work');
+        const open = events.filter((event) => ['open', 'stored', 'waiting'].includes(event.state));
+        if (open.length === 0) return house.until(ids, done, patience);
+        if (Date.now() > end)
+          throw new Error(
+            [
+              `Still ${open.map((event) => `${event.n} ${event.state}`).join(', ')} events.`,
+              ...(await unfinished(running())),
+            ].join('\n  '),
+          );
+        await delay(50);
       }
     },
     async check(views) {
-      return check({ views, effects: await running().get<EffectView[]>('/dropship/effects'), log: sandbox.world.effects });
+      return check({
+        views,
+        effects: await running().get<EffectView[]>('/dropship/effects'),
+        log: sandbox.world.effects,
+      });
     },
     log: () => readFileSync(join(userDir, 'node-red.log'), 'utf8').slice(-4000),
     async close() {
-      process.removeListener('exit', killAtExit);
       await red?.stop();
       await sandbox.close();
       rmSync(folder, { recursive: true, force: true });
@@ -149,7 +192,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
 
   try {
     await house.start();
-    await running().deploy(demoFlows(sandbox, bankFolder, quick(timeout, options.changes)));
+    await running().deploy(demoFlows(sandbox, bankFolder, quick(options)));
     await approveBeneficiaries(running());
     return house;
   } catch (error) {
@@ -158,19 +201,27 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   }
 }
 
-/** The shipped flows' nodes with short times. */
-function quick(timeout: number, changes: Record<string, Record<string, unknown>> = {}): Record<string, Record<string, unknown>> {
-  const ledger = { quietTime: 1 };
-  const receive = { pollMinutes: 0.02 };
-  const options = (more: Record<string, unknown> = {}) => ({ timeout, options: { settleSeconds: timeout + 1, ...more } });
+/** What differs from the shipped flows: short times, and shelves that never empty, so that the hundredth order is like the first. */
+function quick({
+  timeout = 1,
+  settle = timeout + 1,
+  quiet = 1,
+  changes = {},
+}: HouseOptions): Record<string, Record<string, unknown>> {
+  const offers = shippedFlows().find((node) => node.id === 'dl-in-route')?.['offers'] as Record<string, unknown>[];
+  const partner = (options: Record<string, unknown> = {}) => ({
+    timeout,
+    options: { settleSeconds: settle, ...options },
+  });
   const nodes: Record<string, Record<string, unknown>> = {
-    'dl-ledger': ledger,
-    'dl-in-receive': receive,
-    'dl-shop': options({ completion: 'auto' }),
-    'dl-erp': options({ database: 'sandbox' }),
-    'dl-prompt': options(),
-    'dl-parcels': options(),
-    'dl-moody': options(),
+    'dl-ledger': { quietTime: quiet },
+    'dl-in-receive': { pollMinutes: 0.02 },
+    'dl-in-route': { offers: offers.map((offer) => ({ ...offer, stock: '' })) },
+    'dl-shop': partner({ completion: 'auto' }),
+    'dl-erp': partner({ database: 'sandbox' }),
+    'dl-prompt': partner(),
+    'dl-parcels': partner(),
+    'dl-moody': partner(),
   };
   for (const [id, properties] of Object.entries(changes)) nodes[id] = { ...nodes[id], ...properties };
   return nodes;
@@ -180,9 +231,24 @@ async function approveBeneficiaries(red: NodeRed): Promise<void> {
   for (const { name, company, iban, bic, address } of Object.values(suppliers)) {
     const path = `/dropship/suppliers/${name}/beneficiary`;
     const { street, postalCode, city, country } = address;
-    const { version } = await red.post<{ version: number }>(path, { name: company, iban, bic, street, postalCode, city, country });
+    const { version } = await red.post<{ version: number }>(path, {
+      name: company,
+      iban,
+      bic,
+      street,
+      postalCode,
+      city,
+      country,
+    });
     await red.post(`${path}/${version}/approve`);
   }
+}
+
+async function unfinished(red: NodeRed): Promise<string[]> {
+  const effects = await red.get<EffectView[]>('/dropship/effects');
+  return effects
+    .filter((effect) => effect.state !== 'done')
+    .map((effect) => `${effect.key}: ${effect.state}, attempt ${effect.attempt}, ${effect.error ?? ''}`);
 }
 
 function isUnderWay(view: OrderView, bill: string): boolean {
@@ -190,11 +256,13 @@ function isUnderWay(view: OrderView, bill: string): boolean {
 }
 
 function describe(view: OrderView): string {
-  const open = view.exceptions.filter((exception) => exception.state === 'open').map((exception) => `${exception.code}: ${exception.message}`);
+  const open = view.exceptions
+    .filter((exception) => exception.state === 'open')
+    .map((exception) => `${exception.code}: ${exception.message}`);
   return [`${view.order.id} is ${view.state}.`, ...view.progress.paid.missing, ...open].join(' ');
 }
 
-/** The order has not arrived yet. */
+/** The order has not arrived yet, or Node-RED has just started and the flows have not. */
 function ignoreUnknown(error: Error): undefined {
   if (!/answered 404/.test(error.message)) throw error;
 }
@@ -207,7 +275,9 @@ function ignoreDecided(error: Error): void {
 /** A port that nobody has now. */
 async function freePort(): Promise<number> {
   const server = createServer();
-  const { port } = await new Promise<AddressInfo>((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address() as AddressInfo)));
+  const { port } = await new Promise<AddressInfo>((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve(server.address() as AddressInfo)),
+  );
   await new Promise((resolve) => server.close(resolve));
   return port;
 }

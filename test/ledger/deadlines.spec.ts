@@ -1,0 +1,126 @@
+import should from 'should';
+import { expectStep, raiseMissed, stepCame } from '../../ledger/deadlines.ts';
+import { getDocument, putDocument } from '../../ledger/documents.ts';
+import { markSent } from '../../orders/purchase-order.ts';
+import { order, purchaseOrder } from '../orders/samples.ts';
+import { bench, bindAll, exceptionOf, fact, openCodes, receive, within, START, type Bench } from './harness.ts';
+
+const HOUR = 3_600_000;
+
+describe('business deadlines', () => {
+  let at: Bench;
+  beforeEach(async () => {
+    at = await bench();
+    await bindAll(at.ledger);
+    for (const kind of ['order', 'shipment', 'acknowledgement', 'cancellation']) receive(at.ledger, kind);
+  });
+  afterEach(() => at.close());
+
+  it('a step that comes in time raises nothing', async () => {
+    await at.ledger.start();
+    await within(at.ledger, () => expectStep('send PO-1', 'PO-1 has not been sent.', START + HOUR, 'o'));
+    await at.clock.advance(HOUR - 1000);
+    await within(at.ledger, () => stepCame('send PO-1', at.clock.now()));
+    await at.clock.advance(HOUR);
+    (await openCodes(at.ledger)).should.deepEqual([]);
+  });
+
+  it('a step that does not come is told once, names the step, and is settled when it comes after all', async () => {
+    await at.ledger.start();
+    await within(at.ledger, () => expectStep('send PO-1', 'PO-1 has not been sent.', START + HOUR, 'o'));
+    await at.clock.advance(3 * HOUR);
+    (await openCodes(at.ledger)).should.deepEqual(['NOT_PROGRESSING']);
+    (await exceptionOf(at.ledger, 'NOT_PROGRESSING')).message.should.match(/^PO-1 has not been sent\./);
+    (await within(at.ledger, () => raiseMissed(at.clock.now()))).should.equal(0);
+    await within(at.ledger, () => stepCame('send PO-1', at.clock.now()));
+    (await openCodes(at.ledger)).should.deepEqual([]);
+  });
+
+  it('survives a restart', async () => {
+    await within(at.ledger, () => expectStep('send PO-1', 'PO-1 has not been sent.', START + HOUR));
+    await at.restart();
+    at.clock.time += 2 * HOUR;
+    await at.ledger.start();
+    await at.clock.advance(1000);
+    (await openCodes(at.ledger)).should.deepEqual(['NOT_PROGRESSING']);
+  });
+
+  it('expecting a step again does not put it off', async () => {
+    await within(at.ledger, () => expectStep('send PO-1', 'first', START + HOUR));
+    await within(at.ledger, () => expectStep('send PO-1', 'second', START + 5 * HOUR));
+    await at.ledger.start();
+    await at.clock.advance(2 * HOUR);
+    (await exceptionOf(at.ledger, 'NOT_PROGRESSING')).message.should.match(/^first/);
+  });
+
+  it('an order that the flow drops is told, unless it is cancelled first', async () => {
+    await at.ledger.start();
+    await fact(at.ledger, 'shop-nz', 'order', 'order:1', { order: order() });
+    await at.clock.advance(16 * 60_000);
+    (await openCodes(at.ledger)).should.deepEqual(['NOT_PROGRESSING']);
+    await fact(at.ledger, 'shop-nz', 'order', 'order:1@2', {
+      order: order({ changedAt: '2026-11-02T11:00:00Z' }),
+      cancelled: true,
+    });
+    await at.clock.advance(16 * 60_000);
+    (await openCodes(at.ledger)).should.deepEqual([]);
+  });
+
+  for (const [kind, body] of [
+    [
+      'acknowledgement',
+      {
+        lines: [
+          { line: '1', sku: 'RED', quantity: '3', status: 'accepted' },
+          { line: '2', sku: 'WHITE', quantity: '5', status: 'accepted' },
+        ],
+      },
+    ],
+    ['cancellation', { accepted: true, lines: [] }],
+    ['shipment', { parcels: [], lines: [{ line: '1', sku: 'RED', quantity: '3' }] }],
+  ] as const) {
+    it(`a supplier that answers with a ${kind} has the purchase order: nobody waits for it to be sent or acknowledged`, async () => {
+      await at.ledger.start();
+      await within(at.ledger, function* () {
+        yield* putDocument(order(), START, 'taken');
+        yield* putDocument(purchaseOrder({ state: 'allocated' }), START);
+        yield* expectStep('send shop-nz-1001-1', 'not sent', START + HOUR, 'shop-nz-1001');
+        yield* expectStep('acknowledge shop-nz-1001-1', 'not acknowledged', START + HOUR, 'shop-nz-1001');
+      });
+      await fact(at.ledger, 'vineyard', kind, `${kind}:1`, {
+        kind,
+        number: 'D1',
+        purchaseOrder: 'shop-nz-1001-1',
+        at: '2026-11-02T12:00:00Z',
+        ...body,
+      });
+      await at.clock.settle();
+      await within(at.ledger, function* () {
+        yield* stepCame('tell shop vineyard/D1', START);
+      });
+      await at.clock.advance(2 * HOUR);
+      (await openCodes(at.ledger)).should.deepEqual([]);
+    });
+  }
+
+  it('a shipment that is not told to the shop is told to people', async () => {
+    await at.ledger.start();
+    await within(at.ledger, function* () {
+      yield* putDocument(order(), START, 'taken');
+      yield* putDocument(markSent(purchaseOrder(), { at: '2026-11-02T10:02:00Z' }), START);
+    });
+    await fact(at.ledger, 'vineyard', 'shipment', 's', {
+      kind: 'shipment',
+      number: 'S1',
+      purchaseOrder: 'shop-nz-1001-1',
+      at: '2026-11-02T12:00:00Z',
+      parcels: [],
+      lines: [{ line: '1', sku: 'RED', quantity: '3' }],
+    });
+    await at.clock.advance(HOUR + 2000);
+    (await exceptionOf(at.ledger, 'NOT_PROGRESSING')).message.should.match(
+      /Shipment vineyard\/S1 has not been told to the shop/,
+    );
+    should((await within(at.ledger, () => getDocument('shipment', 'vineyard/S1')))?.number).equal('S1');
+  });
+});
