@@ -545,7 +545,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   }
 
   function* ask<Result>(op: Frame, key: string, attempt: number, message: string): Transaction<Next<Result>> {
-    const advice = `${message} Look it up at ${op.partner}; then mark it as done with the partner's number, or have it sent again.`;
+    const advice = `${message} Look it up at ${op.partner}. If it is not there, have it tried again; if it is, settle this by hand.`;
     yield* refuse(op, key, attempt, 'asked', 'IN_DOUBT', advice);
     return { next: 'refuse', error: new BusinessRefusal('IN_DOUBT', advice) };
   }

@@ -5,11 +5,22 @@ import { createEffects, type Effects } from './effects.ts';
 import { getEvent, rerunEvent, storeFacts } from './events.ts';
 import { exceptions, settle } from './exceptions.ts';
 import { createJudge } from './judge.ts';
-import { Partners } from './partners.ts';
+import { Partners, type LedgerPartner } from './partners.ts';
 import { migrate, SQLITE, type Dialect } from './schema.ts';
 import { openSqlite } from './sqlite.ts';
 import { query, queryOne, type Store, type Transaction } from './store.ts';
 import { BusinessRefusal } from '../orders/errors.ts';
+
+/** What was decided and recorded: running its event again would only find the same decision. */
+const DECIDED = new Set([
+  'NOBODY_DELIVERS',
+  'BILL_MISMATCH',
+  'ORDER_CHANGED',
+  'ACKNOWLEDGEMENT_DIFFERS',
+  'RUN_REFUSED',
+  'PAYMENT_REJECTED',
+  'PAYMENT_UNCLEAR',
+]);
 
 /**
  * The durable record under the flow: every inbound fact, every outbound effect, the documents and their history. It emits
@@ -74,7 +85,7 @@ export class Ledger {
         const [exception] = yield* exceptions({ id });
         if (!exception || exception.state !== 'open')
           throw new BusinessRefusal('EXCEPTION_UNKNOWN', `There is no open exception ${id}.`);
-        if (exception.eventId === null)
+        if (exception.eventId === null || DECIDED.has(exception.code))
           throw new BusinessRefusal(
             'NOTHING_TO_RETRY',
             `Exception ${id} has nothing that could be tried again. Settle what it says by hand.`,
@@ -93,6 +104,25 @@ export class Ledger {
         if (event) yield* rerunEvent(event.id, event.emits === null ? 'stored' : 'open', now);
         yield* settle(now, { id }, by, 'Tried again.');
       }.bind(this),
+    );
+    this.dispatcher.wake();
+  }
+
+  /** A person has done what an exception asks for, or decided that nothing is to be done. */
+  async settleException(id: string, by: string, how: string): Promise<void> {
+    const settled = await this.core.transact('settle exception', () => settle(this.core.now(), { id }, by, how));
+    if (settled === 0) throw new BusinessRefusal('EXCEPTION_UNKNOWN', `There is no open exception ${id}.`);
+  }
+
+  /** The partner's documents can be read from now on: what waited for that is judged at once. */
+  async bindPartner(partner: LedgerPartner): Promise<void> {
+    await this.partners.bind(partner);
+    await this.core.transact('partner is back', () =>
+      query(
+        `UPDATE event SET due_at = ? WHERE partner = ? AND state IN ('stored', 'waiting')`,
+        this.core.now(),
+        partner.reference,
+      ),
     );
     this.dispatcher.wake();
   }

@@ -5,7 +5,8 @@ import { allocate } from '../orders/allocation.ts';
 import { isCountry } from '../orders/countries.ts';
 import { describeMoney } from '../orders/money.ts';
 import { parseQuantity } from '../orders/quantity.ts';
-import { decideRun, approveBeneficiary, beneficiaries, proposeBeneficiary } from '../ledger/payments.ts';
+import { approveBeneficiary, beneficiaries, proposeBeneficiary } from '../ledger/beneficiaries.ts';
+import { decideRun } from '../ledger/payments.ts';
 import { exceptions } from '../ledger/exceptions.ts';
 import { effectList, openWork, orderList, orderView, runList } from '../ledger/views.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -112,6 +113,11 @@ export function installAdmin(RED: NodeAPI): void {
   );
   change('exceptions/:id/retry', 'dropship.exception.settle', async (request, by) => {
     await (await ledger(request)).retryException(request.params['id'] ?? '', by);
+    return { settled: request.params['id'] };
+  });
+  change('exceptions/:id/settle', 'dropship.exception.settle', async (request, by) => {
+    const how = typeof request.body?.['how'] === 'string' ? request.body['how'].slice(0, 500) : 'Settled by hand.';
+    await (await ledger(request)).settleException(request.params['id'] ?? '', by, how);
     return { settled: request.params['id'] };
   });
   const decide = (decision: 'approved' | 'refused') => async (request: Request, by: string) => {

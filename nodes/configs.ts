@@ -187,7 +187,7 @@ export function registerPartner<R extends Role>(
           ...(config.movedTo ? { movedTo: config.movedTo } : {}),
           ...bind(this.adapter(), config),
         };
-        binding = { partner, bound: ledger.partners.bind(partner) };
+        binding = { partner, bound: ledger.bindPartner(partner) };
         binding.bound.catch(() => (binding = undefined));
       }
       await binding.bound;

@@ -364,6 +364,7 @@
     .dropship-bad i { color: var(--red-ui-text-color-error); }
     .dropship-fields { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: flex-end; }
     .dropship-form .dropship-fields label { display: flex; flex-direction: column; flex: 1 1 90px; min-width: 80px; width: auto; margin: 0; font-size: 11px; line-height: 1.5; color: var(--red-ui-secondary-text-color); }
+    .dropship-form .dropship-fields label:has([data-column='sku']), .dropship-form .dropship-fields label:has([data-column='supplierSku']) { flex-basis: 150px; }
     .dropship-form .dropship-fields label input, .dropship-form .dropship-fields label select { width: 100%; min-width: 0; margin: 0; }
   `;
 

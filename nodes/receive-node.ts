@@ -6,7 +6,7 @@ import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
 import type { Role } from './catalogue.ts';
 import type { PartnerNode } from './configs.ts';
 import { runStep, showMistake, type DocumentNode, type DropshipMessage, type Payload } from './document-node.ts';
-import { installEndpoints, setIntakes, takeIn, type Intake, type Section } from './endpoint.ts';
+import { installEndpoints, setIntakes, takeIn, type Answer, type Intake, type Section } from './endpoint.ts';
 
 /** A poll of one partner: facts since the cursor, a page at a time. */
 export interface Poll {
@@ -122,15 +122,12 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(
     this.on('input', (msg, send, done) => {
       input(definition, partners, intakeOf, msg as DropshipMessage)
         .then(
-          (reply) => {
+          ({ reply, error }) => {
             if (reply && definition.replyPort !== undefined) {
               const outputs: (DropshipMessage | null)[] = Array.from({ length: definition.replyPort }, () => null);
               send([...outputs, reply]);
             }
-            done();
-          },
-          (thrown: unknown) => {
-            const error = asError(thrown);
+            if (!error) return done();
             this.status({
               fill: 'red',
               shape: 'ring',
@@ -223,63 +220,79 @@ export function emitThroughStep<Config extends NodeDef>(
   }
 }
 
+/** What becomes of a message on the wire: an answer for `http in`, and what a Catch node should see. */
+interface Taken {
+  reply?: DropshipMessage;
+  error?: Error;
+}
+
 /** A message on the wire: a request of `http in` is taken in like one at the endpoint; anything else is a document or asks for a poll. */
 async function input<R extends Role, Config extends NodeDef>(
   definition: ReceiveNode<R, Config>,
   allPartners: () => PartnerNode<R>[],
   intakeOf: (partner: PartnerNode<R>) => Intake,
   msg: DropshipMessage,
-): Promise<DropshipMessage | undefined> {
-  const partners = allPartners();
-  const request = msg['req'] as
-    | {
-        headers?: InboundRequest['headers'];
-        headersDistinct?: Record<string, string[]>;
-        params?: Record<string, string>;
+): Promise<Taken> {
+  const request = msg['req'] as HttpIn | undefined;
+  try {
+    const partners = allPartners();
+    const partner = request ? forRequest(partners, request.params) : partners[0];
+    if (!partner) {
+      throw new ConfigurationMistake(
+        'PARTNER_MISSING',
+        'No partner is chosen for this node, or the URL does not say which of several is meant. Choose one in this node.',
+      );
+    }
+    if (request) {
+      if (!Buffer.isBuffer(msg.payload)) {
+        throw new ConfigurationMistake(
+          'BODY_PARSED',
+          'The "http in" node before this one has parsed the body, so its signature cannot be checked. Switch on "Do not parse request body" there, and deploy.',
+        );
       }
-    | undefined;
-  const partner = request ? forRequest(partners, request.params) : partners[0];
-  if (!partner)
-    throw new ConfigurationMistake(
-      'PARTNER_MISSING',
-      'No partner is chosen for this node, or none has the reference in the URL.',
-    );
-  if (!request) {
-    const ledger = await partner.ledger();
-    if (
-      definition.fromFlow &&
-      msg.payload !== undefined &&
-      (typeof msg.payload === 'string' || Buffer.isBuffer(msg.payload)) &&
-      msg.payload.length > 0
-    ) {
-      await ledger.store(partner.reference, definition.fromFlow(partner, msg.payload));
+      return { reply: replyWith(msg, await takeIn(intakeOf(partner), { headers: headersOf(request), body: msg.payload })) };
+    }
+    const { payload } = msg;
+    if (definition.fromFlow && (typeof payload === 'string' || Buffer.isBuffer(payload)) && payload.length > 0) {
+      const ledger = await partner.ledger();
+      await ledger.store(partner.reference, definition.fromFlow(partner, payload));
     } else {
       for (const each of partners) await pollOnce(definition, each, await each.ledger());
     }
-    return undefined;
+    return {};
+  } catch (thrown) {
+    const error = asError(thrown);
+    if (!request) return { error };
+    // The sender learns that it is not its fault, and nothing else.
+    const message = 'This endpoint is not set up completely. Send the message again later.';
+    const code = error instanceof DroplineError ? error.code : 'UNEXPECTED';
+    return { reply: replyWith(msg, { status: 500, body: { error: { code, message } } }), error };
   }
-  if (!Buffer.isBuffer(msg.payload)) {
-    msg['statusCode'] = 500;
-    msg.payload = {
-      error: { code: 'BODY_PARSED', message: 'This endpoint is not set up completely. Send the message again later.' },
-    };
-    return msg;
-  }
-  const headers = request.headersDistinct
-    ? Object.fromEntries(
-        Object.entries(request.headersDistinct).map(([name, values]) => [
-          name,
-          values.length === 1 ? values[0] : values,
-        ]),
-      )
-    : (request.headers ?? {});
-  const answer = await takeIn(intakeOf(partner), { headers, body: msg.payload });
-  msg['statusCode'] = answer.status;
+}
+
+/** The part of Express's request that `http in` leaves on the message. */
+interface HttpIn {
+  headers?: InboundRequest['headers'];
+  headersDistinct?: Record<string, string[]>;
+  params?: Record<string, string>;
+}
+
+/** Headers with all their values, as at our own endpoint. */
+function headersOf(request: HttpIn): InboundRequest['headers'] {
+  if (!request.headersDistinct) return request.headers ?? {};
+  return Object.fromEntries(
+    Object.entries(request.headersDistinct).map(([name, values]) => [name, values.length === 1 ? values[0] : values]),
+  );
+}
+
+/** The message that came, with the answer for `http response`. */
+function replyWith(msg: DropshipMessage, { status, body, retryAfter }: Answer): DropshipMessage {
+  msg['statusCode'] = status;
   msg['headers'] = {
     'content-type': 'application/json; charset=utf-8',
-    ...(answer.retryAfter === undefined ? {} : { 'retry-after': String(answer.retryAfter) }),
+    ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
   };
-  msg.payload = answer.body;
+  msg.payload = body;
   return msg;
 }
 

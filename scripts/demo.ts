@@ -5,12 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { OrderView } from '../ledger/views.ts';
-import type { PaymentRun } from '../orders/payment.ts';
-import { demoOrders, suppliers } from '../sandbox/catalogue.ts';
+import { demoOrders } from '../sandbox/catalogue.ts';
 import { PARTNERS, startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { demoFlows } from './demo-flows.ts';
 import { Journey, journeyTable, verdict } from './journey.ts';
 import { startNodeRed, type NodeRed } from './node-red.ts';
+import { approveBankAccounts, approveWaitingRuns } from './people.ts';
 
 /**
  * The main job with pretend partners: starts the sandbox and Node-RED with the project's flows, places a handful of orders in
@@ -89,7 +89,7 @@ async function run(): Promise<void> {
     void stop(1);
   });
   if (!flowsExist) await nodeRed.deploy(demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 5 } }));
-  await approveBankAccounts(nodeRed);
+  await retrying(() => approveBankAccounts(nodeRed!));
 
   const placed = await placeOrders(sandbox);
   say('');
@@ -121,25 +121,6 @@ Orders        ${nodeRed.url}/dropship/orders   exceptions: ${nodeRed.url}/dropsh
 Files         ${data}
 
 Runs on until Ctrl+C. New payment runs wait for an approval: POST ${nodeRed.url}/dropship/runs/<id>/approve`);
-}
-
-/** Two people enter and approve a supplier's account in earnest; here both steps are the demo's. */
-async function approveBankAccounts(red: NodeRed): Promise<void> {
-  for (const { name, company, iban, bic, address } of Object.values(suppliers)) {
-    const known = await retrying(() => red.get<unknown[]>(`/dropship/suppliers/${name}/beneficiary`));
-    if (known.length > 0) continue;
-    const { street, postalCode, city, country } = address;
-    const proposed = await red.post<{ version: number }>(`/dropship/suppliers/${name}/beneficiary`, {
-      name: company,
-      iban,
-      bic,
-      street,
-      postalCode,
-      city,
-      country,
-    });
-    await red.post(`/dropship/suppliers/${name}/beneficiary/${proposed.version}/approve`);
-  }
 }
 
 async function placeOrders(world: Sandbox): Promise<string[]> {
@@ -185,12 +166,8 @@ async function follow(red: NodeRed, ids: string[]): Promise<OrderView[]> {
     if (round % 10 === 9 && views.some((view) => view.bills.some((bill) => bill.state === 'entered'))) {
       await red.post('/inject/dl-pay-ask').catch(() => undefined);
     }
-    for (const run of await red.get<PaymentRun[]>('/dropship/runs')) {
-      if (run.state !== 'waiting-for-approval') continue;
-      say(
-        `${' '.repeat(10)}payment run ${run.id}: ${run.payments.length} payments wait for approval; approving as the demo's person`,
-      );
-      await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(() => undefined);
+    for (const run of await approveWaitingRuns(red)) {
+      say(`${' '.repeat(10)}payment run ${run.id} of ${run.payments.length} payments: approved by the demo's person`);
     }
     await delay(300);
   }

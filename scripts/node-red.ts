@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -169,4 +170,14 @@ export function shippedFlows(): FlowNode[] {
   return ['partners', 'intake', 'fulfilment', 'payment'].flatMap(
     (name) => JSON.parse(readFileSync(join(root, 'flows', `${name}.json`), 'utf8')) as FlowNode[],
   );
+}
+
+/** A port that nobody has now. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  const { port } = await new Promise<AddressInfo>((resolve, reject) =>
+    probe.once('error', reject).listen(0, '127.0.0.1', () => resolve(probe.address() as AddressInfo)),
+  );
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
 }

@@ -1,17 +1,16 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import type { OrderView } from '../ledger/views.ts';
-import type { PaymentRun } from '../orders/payment.ts';
-import { demoOrders, suppliers, type DemoOrder } from '../sandbox/catalogue.ts';
+import { demoOrders, type DemoOrder } from '../sandbox/catalogue.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { demoFlows } from './demo-flows.ts';
 import { Journey } from './journey.ts';
-import { startNodeRed, type NodeRed } from './node-red.ts';
+import { freePort, startNodeRed, type NodeRed } from './node-red.ts';
+import { approveBankAccounts, approveWaitingRuns } from './people.ts';
 
 /**
  * The pictures of the documentation, `docs/images/`: runs the demo orders through the shipped flows in a folder of its own, so that
@@ -143,23 +142,6 @@ async function shoot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(images, `${name}.png`) });
 }
 
-async function approveBankAccounts(red: NodeRed): Promise<void> {
-  for (const { name, company, iban, bic, address } of Object.values(suppliers)) {
-    const { street, postalCode, city, country } = address;
-    const path = `/dropship/suppliers/${name}/beneficiary`;
-    const { version } = await red.post<{ version: number }>(path, {
-      name: company,
-      iban,
-      bic,
-      street,
-      postalCode,
-      city,
-      country,
-    });
-    await red.post(`${path}/${version}/approve`);
-  }
-}
-
 async function placeOrders({ urls }: Sandbox, orders: readonly DemoOrder[]): Promise<string[]> {
   const ids: string[] = [];
   for (const { lines, customer } of orders) {
@@ -184,21 +166,8 @@ async function settleOrders(red: NodeRed, ids: string[]): Promise<void> {
     if (views.every((view) => view && journey.isSettled(view))) return;
     if (round % 10 === 9 && views.some((view) => view?.bills.some((bill) => bill.state === 'entered')))
       await red.post('/inject/dl-pay-ask');
-    for (const run of await red.get<PaymentRun[]>('/dropship/runs')) {
-      if (run.state === 'waiting-for-approval')
-        await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash }).catch(() => undefined);
-    }
+    await approveWaitingRuns(red);
     await delay(300);
   }
   throw new Error('The demo orders were not settled within two minutes. Run "npm start" and look at what is missing.');
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 }

@@ -2,7 +2,9 @@ import type { NodeAPI, NodeDef } from 'node-red';
 import { releaseStock } from '../../ledger/allocations.ts';
 import { stepCame } from '../../ledger/deadlines.ts';
 import { documentsOf, getDocument, putDocument } from '../../ledger/documents.ts';
+import { Waiting } from '../../ledger/effects.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
+import { query, type Transaction } from '../../ledger/store.ts';
 import type { Order, OrderLines } from '../../orders/order.ts';
 import { isEmpty, remaining, type PurchaseOrder } from '../../orders/purchase-order.ts';
 import { isZero, smaller, type Quantity } from '../../orders/quantity.ts';
@@ -15,6 +17,9 @@ interface Config extends NodeDef {
   ledger: string;
   reason: string;
 }
+
+/** Milliseconds until it is looked again whether a purchase order has left. */
+const LOOK_AGAIN = 1500;
 
 type Asked = { line: string; quantity: Quantity }[];
 
@@ -36,7 +41,7 @@ export default function (RED: NodeAPI): void {
           content: lines,
           *decide() {
             const known = yield* getDocument('purchase-order', po.id);
-            if (!known || known.state !== 'allocated') return false;
+            if (!known || known.state !== 'allocated' || (yield* mayHaveLeft(po, ledger.core.now()))) return false;
             const after: PurchaseOrder = {
               ...known,
               lines: known.lines.map((line) => ({ ...line, freed: line.quantity })),
@@ -65,6 +70,17 @@ export default function (RED: NodeAPI): void {
       return outputs;
     },
   });
+}
+
+/** Whether the supplier may have the purchase order although nobody has recorded it yet. While that is being found out, it is waited for. */
+function* mayHaveLeft(po: PurchaseOrder, now: number): Transaction<boolean> {
+  const sending = yield* query<{ state: string }>(
+    `SELECT state FROM effect WHERE kind = 'po-send' AND document = ? AND state <> 'waiting'`,
+    po.id,
+  );
+  if (sending.some(({ state }) => state === 'sending' || state === 'in-doubt'))
+    throw new Waiting(now + LOOK_AGAIN, `${po.id} is just being sent`);
+  return sending.some(({ state }) => state === 'done' || state === 'asked');
 }
 
 /** The purchase orders that a document is about, and what of each can still be cancelled. */

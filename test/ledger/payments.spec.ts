@@ -2,18 +2,20 @@ import should from 'should';
 import { putDocument, getDocument, documentState, setDocumentState } from '../../ledger/documents.ts';
 import type { Emit } from '../../ledger/events.ts';
 import {
-  activeBeneficiary,
-  approveBeneficiary,
   askPayables,
-  beneficiaries,
   createRun,
   decideRun,
   getPayment,
   markBillPaid,
   markRunSent,
-  proposeBeneficiary,
   reservePayables,
 } from '../../ledger/payments.ts';
+import {
+  activeBeneficiary,
+  approveBeneficiary,
+  beneficiaries,
+  proposeBeneficiary,
+} from '../../ledger/beneficiaries.ts';
 import type { Payables, PaymentRun, PaymentStatus } from '../../orders/payment.ts';
 import type { ErpPayable } from '../../partners/erp/port.ts';
 import { bill, eur, order, purchaseOrder, address } from '../orders/samples.ts';

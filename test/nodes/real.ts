@@ -202,7 +202,7 @@ export function wooLine(changes: Record<string, unknown> = {}): Record<string, u
   return {
     id: 1,
     name: 'Riesling',
-    sku: 'WINE-RIESLING',
+    sku: 'NOT-SOLD',
     quantity: 1,
     total: '12.90',
     subtotal: '12.90',

@@ -1,15 +1,13 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EffectView, OrderView } from '../../ledger/views.ts';
-import type { PaymentRun } from '../../orders/payment.ts';
-import { suppliers } from '../../sandbox/catalogue.ts';
 import { check } from '../../sandbox/check.ts';
 import { startSandbox, type Sandbox } from '../../sandbox/index.ts';
 import { demoFlows } from '../../scripts/demo-flows.ts';
-import { shippedFlows, startNodeRed, type NodeRed } from '../../scripts/node-red.ts';
+import { freePort, shippedFlows, startNodeRed, type NodeRed } from '../../scripts/node-red.ts';
+import { approveBankAccounts, approveWaitingRuns } from '../../scripts/people.ts';
 
 export interface HouseOptions {
   /** How much faster than in the demo the partners are. Default 20. */
@@ -128,12 +126,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
         asked = Date.now();
         await running().post('/inject/dl-pay-ask').catch(ignoreUnknown);
       }
-      for (const run of await running().get<PaymentRun[]>('/dropship/runs')) {
-        if (run.state === 'waiting-for-approval')
-          await running()
-            .post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash })
-            .catch(ignoreDecided);
-      }
+      await approveWaitingRuns(running());
       return views;
     },
     async until(ids, done = isComplete, patience = 30_000) {
@@ -193,7 +186,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   try {
     await house.start();
     await running().deploy(demoFlows(sandbox, bankFolder, quick(options)));
-    await approveBeneficiaries(running());
+    await approveBankAccounts(running());
     return house;
   } catch (error) {
     await house.close();
@@ -227,23 +220,6 @@ function quick({
   return nodes;
 }
 
-async function approveBeneficiaries(red: NodeRed): Promise<void> {
-  for (const { name, company, iban, bic, address } of Object.values(suppliers)) {
-    const path = `/dropship/suppliers/${name}/beneficiary`;
-    const { street, postalCode, city, country } = address;
-    const { version } = await red.post<{ version: number }>(path, {
-      name: company,
-      iban,
-      bic,
-      street,
-      postalCode,
-      city,
-      country,
-    });
-    await red.post(`${path}/${version}/approve`);
-  }
-}
-
 async function unfinished(red: NodeRed): Promise<string[]> {
   const effects = await red.get<EffectView[]>('/dropship/effects');
   return effects
@@ -265,19 +241,4 @@ function describe(view: OrderView): string {
 /** The order has not arrived yet, or Node-RED has just started and the flows have not. */
 function ignoreUnknown(error: Error): undefined {
   if (!/answered 404/.test(error.message)) throw error;
-}
-
-/** Somebody (an earlier look) has decided about the run meanwhile. */
-function ignoreDecided(error: Error): void {
-  if (!/RUN_NOT_WAITING/.test(error.message)) throw error;
-}
-
-/** A port that nobody has now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const { port } = await new Promise<AddressInfo>((resolve) =>
-    server.listen(0, '127.0.0.1', () => resolve(server.address() as AddressInfo)),
-  );
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
