@@ -69,7 +69,12 @@ export function installAdmin(RED: NodeAPI): void {
             'Node-RED has no admin login, so nobody can be held to this. Set adminAuth in the settings file.',
           );
         }
-        return handler(request, request.user?.username ?? 'development');
+        const by = request.user?.username;
+        // Where adminAuth has a `default` user, somebody who has not logged in gets this far and is nobody.
+        if (settings.adminAuth && !by) {
+          throw new BusinessRefusal('LOGIN_REQUIRED', 'Log in to Node-RED first: this is done in somebody\'s name.');
+        }
+        return handler(request, by ?? 'development');
       }),
     );
   const ledger = (request: Request) => ledgerOf(RED, request.query['ledger']);

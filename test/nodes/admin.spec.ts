@@ -1,0 +1,200 @@
+import { createRequire } from 'node:module';
+import type { NodeAPI } from 'node-red';
+import should from 'should';
+import { installAdmin } from '../../nodes/admin.ts';
+import type { PaymentRun } from '../../orders/payment.ts';
+import type { OrderView } from '../../ledger/views.ts';
+import { suppliers } from '../../sandbox/catalogue.ts';
+import { tokenFor } from '../../scripts/node-red.ts';
+import { until } from './harness.ts';
+import { startReal, type Real } from './real.ts';
+
+const { hashSync } = createRequire(import.meta.url)('bcryptjs') as { hashSync(text: string, rounds: number): string };
+
+type Handler = (request: unknown, response: unknown) => void;
+
+interface Route {
+  method: 'GET' | 'POST';
+  path: string;
+  permission: string;
+  handler: Handler;
+}
+
+/** The routes as the code registers them: what is added there is tested here. */
+function routesOf(settings: Record<string, unknown> = {}): Route[] {
+  const routes: Route[] = [];
+  const add = (method: Route['method']) => (path: string, permission: string, handler: Handler) => {
+    routes.push({ method, path, permission, handler });
+  };
+  const httpAdmin = { get: add('GET'), post: add('POST') };
+  installAdmin({ httpAdmin, settings, auth: { needsPermission: (permission: string) => permission } } as unknown as NodeAPI);
+  return routes;
+}
+
+const ROUTES = routesOf();
+
+/** With every parameter filled in. */
+const urlOf = ({ path }: Route) => path.replaceAll(/:\w+/g, '1');
+
+const PEOPLE = {
+  alice: '*',
+  bob: '*',
+  carol: '*',
+  viewer: ['dropship.read'],
+  designer: ['flows.read', 'flows.write'],
+  outsider: ['nodes.read'],
+};
+
+const adminAuth = `adminAuth: ${JSON.stringify({
+  type: 'credentials',
+  users: Object.entries(PEOPLE).map(([username, permissions]) => ({
+    username,
+    password: hashSync(`${username}-password`, 4),
+    permissions,
+  })),
+})},`;
+
+describe('the admin routes with an admin login', () => {
+  let real: Real;
+  const tokens = new Map<string, string>();
+
+  before(async () => {
+    real = await startReal({
+      settings: `${adminAuth} dropship: { beneficiaryWait: 0 },`,
+      login: { username: 'alice', password: 'alice-password' },
+      changes: { 'dl-in-receive': { pollMinutes: 0 }, 'dl-pay-run': { approvals: 2 } },
+    });
+    for (const username of Object.keys(PEOPLE)) {
+      tokens.set(username, await tokenFor(real.red.url, { username, password: `${username}-password` }));
+    }
+  });
+  after(() => real.close());
+
+  async function call<Body>(who: string | undefined, method: string, path: string, body?: unknown) {
+    const response = await fetch(`${real.red.url}${path}`, {
+      method,
+      headers: {
+        'content-type': 'application/json',
+        ...(who === undefined ? {} : { authorization: `Bearer ${tokens.get(who)}` }),
+      },
+      ...(method === 'POST' ? { body: JSON.stringify(body ?? {}) } : {}),
+    });
+    const text = await response.text();
+    return { status: response.status, text, body: (text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : undefined) as Body };
+  }
+
+  it('are the ones that this test knows of, each with a permission of its own', () => {
+    should(ROUTES.length).be.aboveOrEqual(15);
+    for (const route of ROUTES) should(route.permission).match(/^dropship\.[a-z.]+$/, route.path);
+    for (const { permission, path } of ROUTES.filter(({ method }) => method === 'GET')) should(permission).equal('dropship.read', path);
+    // What moves money must not be had by a permission that ends in "read" or "write".
+    for (const { permission } of ROUTES.filter(({ path }) => /approve|refuse|beneficiary$/.test(path))) {
+      should(permission).match(/^dropship\.(read|.*\.(approve|propose))$/);
+    }
+  });
+
+  for (const route of ROUTES) {
+    it(`${route.method} ${route.path} is closed to strangers and to users without ${route.permission}`, async () => {
+      const url = urlOf(route);
+      should((await call(undefined, route.method, url)).status).equal(401);
+      should((await call('outsider', route.method, url)).status).equal(401);
+      should((await call('designer', route.method, url)).status).equal(401);
+      const viewer = (await call('viewer', route.method, url)).status;
+      if (route.permission === 'dropship.read') should(viewer).not.equal(401);
+      else should(viewer).equal(401);
+      const { status, text } = await call('carol', route.method, url, { reason: 'test' });
+      should(status).not.be.oneOf(401, 403, 500);
+      should(text).not.match(/node_modules|\/work|\bat .*:\d+/);
+    });
+  }
+
+  it("let no one person change a supplier's account, and nobody enter a wrong one", async () => {
+    const { company, iban, bic, address } = suppliers.prompt;
+    const { street, postalCode, city, country } = address;
+    const account = { name: company, iban, bic, street, postalCode, city, country };
+    const path = '/dropship/suppliers/prompt/beneficiary';
+    for (const wrong of [{ iban: 'DE89370400440532013001' }, { iban: '' }, { street: '' }, { name: 7 }]) {
+      const answer = await call<{ error: { code: string } }>('alice', 'POST', path, { ...account, ...wrong });
+      should([answer.status, answer.body.error.code]).deepEqual([400, 'BENEFICIARY_INVALID']);
+    }
+    const proposed = await call<{ version: number; proposedBy: string }>('alice', 'POST', path, account);
+    should([proposed.status, proposed.body.proposedBy]).deepEqual([200, 'alice']);
+    const approve = `${path}/${proposed.body.version}/approve`;
+    const own = await call<{ error: { code: string } }>('alice', 'POST', approve);
+    should([own.status, own.body.error.code]).deepEqual([409, 'APPROVER_IS_CREATOR']);
+    const second = await call<{ state: string; approvedBy: string }>('bob', 'POST', approve);
+    should([second.status, second.body.state, second.body.approvedBy]).deepEqual([200, 'approved', 'bob']);
+    should((await call('carol', 'POST', approve)).status).equal(404, 'it is approved already');
+    should((await call('carol', 'POST', `${path}/99/approve`)).status).equal(404);
+  });
+
+  it('pay a run only after two people have approved exactly what they saw', async () => {
+    const placed = await fetch(`${real.sandbox.urls.shop}/__sandbox/shop/orders`, {
+      method: 'POST',
+      body: JSON.stringify({ country: 'DE', lines: [{ sku: 'WINE-PINOT', quantity: 1 }] }),
+    });
+    const { id } = (await placed.json()) as { id: number };
+    const order = () => call<OrderView>('viewer', 'GET', `/dropship/orders/shop-${id}`);
+    await until('the bill in the ERP', async () => (await order()).body?.bills?.[0]?.state === 'entered');
+    should((await call('alice', 'POST', '/inject/dl-pay-ask')).status).equal(200);
+    const runs = () => call<PaymentRun[]>('viewer', 'GET', '/dropship/runs');
+    const run = await until('the run', async () => (await runs()).body[0]);
+    const known = async () => (await call<PaymentRun>('viewer', 'GET', `/dropship/runs/${run.id}`)).body;
+    const approve = (who: string, contentHash = run.contentHash, of = run.id) =>
+      call<{ error?: { code: string } }>(who, 'POST', `/dropship/runs/${of}/approve`, { contentHash });
+    const answered = async (answer: ReturnType<typeof approve>) => [(await answer).status, (await answer).body.error?.code];
+
+    should(await answered(approve('alice', 'another hash'))).deepEqual([409, 'RUN_CHANGED']);
+    should(await answered(approve('alice', run.contentHash, 'run-nobody'))).deepEqual([404, 'RUN_UNKNOWN']);
+    should(await answered(approve('alice'))).deepEqual([200, undefined]);
+    await until('the first approval', async () => (await known()).approvals.length === 1);
+    should(await answered(approve('alice'))).deepEqual([409, 'APPROVER_IS_CREATOR']);
+    should((await known()).state).equal('waiting-for-approval');
+    should(await answered(approve('bob'))).deepEqual([200, undefined]);
+    await until('the payment', async () => (await order()).body.progress.paid.reached);
+    should((await known()).approvals.map(({ by }) => by)).deepEqual(['alice', 'bob']);
+    should(await answered(approve('carol'))).deepEqual([409, 'RUN_NOT_WAITING']);
+    should(real.sandbox.world.effects.filter(({ operation }) => operation === 'payment.execute')).have.length(1);
+  });
+});
+
+describe('the admin routes without an admin login', () => {
+  let real: Real;
+  before(async () => {
+    real = await startReal({ settings: 'dropship: {},', changes: { 'dl-in-receive': { pollMinutes: 0 } } });
+  });
+  after(() => real.close());
+
+  it('show, but change nothing, whoever asks', async () => {
+    for (const route of ROUTES) {
+      const response = await fetch(`${real.red.url}${urlOf(route)}`, {
+        method: route.method,
+        ...(route.method === 'POST' ? { headers: { 'content-type': 'application/json' }, body: '{}' } : {}),
+      });
+      const text = await response.text();
+      if (route.permission === 'dropship.read') {
+        should(response.status).be.oneOf([200, 400, 404, 409], route.path);
+        continue;
+      }
+      should(response.status).equal(403, route.path);
+      should(text).match(/"LOGIN_REQUIRED".*Set adminAuth in the settings file\./);
+    }
+  });
+
+  it('take nobody for somebody where the login has a default user', async () => {
+    for (const { handler, permission, path } of routesOf({ adminAuth: {} }).filter((route) => route.permission !== 'dropship.read')) {
+      const answer = await new Promise<unknown>((resolve) => {
+        let status = 200;
+        const response = {
+          status(code: number) {
+            status = code;
+            return response;
+          },
+          json: (body: { error: { code: string } }) => resolve([status, body.error.code]),
+        };
+        handler({ params: {}, query: {}, body: {}, user: { anonymous: true, permissions: '*' } }, response);
+      });
+      should(answer).deepEqual([403, 'LOGIN_REQUIRED'], `${permission} ${path}`);
+    }
+  });
+});
