@@ -72,7 +72,7 @@ export function installAdmin(RED: NodeAPI): void {
         const by = request.user?.username;
         // Where adminAuth has a `default` user, somebody who has not logged in gets this far and is nobody.
         if (settings.adminAuth && !by) {
-          throw new BusinessRefusal('LOGIN_REQUIRED', 'Log in to Node-RED first: this is done in somebody\'s name.');
+          throw new BusinessRefusal('LOGIN_REQUIRED', "Log in to Node-RED first: this is done in somebody's name.");
         }
         return handler(request, by ?? 'development');
       }),

@@ -121,21 +121,19 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(
 
     this.on('input', (msg, send, done) => {
       input(definition, partners, intakeOf, msg as DropshipMessage)
-        .then(
-          ({ reply, error }) => {
-            if (reply && definition.replyPort !== undefined) {
-              const outputs: (DropshipMessage | null)[] = Array.from({ length: definition.replyPort }, () => null);
-              send([...outputs, reply]);
-            }
-            if (!error) return done();
-            this.status({
-              fill: 'red',
-              shape: 'ring',
-              text: error instanceof DroplineError ? error.status : 'status.error',
-            });
-            done(error);
-          },
-        )
+        .then(({ reply, error }) => {
+          if (reply && definition.replyPort !== undefined) {
+            const outputs: (DropshipMessage | null)[] = Array.from({ length: definition.replyPort }, () => null);
+            send([...outputs, reply]);
+          }
+          if (!error) return done();
+          this.status({
+            fill: 'red',
+            shape: 'ring',
+            text: error instanceof DroplineError ? error.status : 'status.error',
+          });
+          done(error);
+        })
         .catch(fail);
     });
 
@@ -250,7 +248,9 @@ async function input<R extends Role, Config extends NodeDef>(
           'The "http in" node before this one has parsed the body, so its signature cannot be checked. Switch on "Do not parse request body" there, and deploy.',
         );
       }
-      return { reply: replyWith(msg, await takeIn(intakeOf(partner), { headers: headersOf(request), body: msg.payload })) };
+      return {
+        reply: replyWith(msg, await takeIn(intakeOf(partner), { headers: headersOf(request), body: msg.payload })),
+      };
     }
     const { payload } = msg;
     if (definition.fromFlow && (typeof payload === 'string' || Buffer.isBuffer(payload)) && payload.length > 0) {

@@ -126,12 +126,16 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
   );
 }
 
-/** A token of the admin API. */
-export async function tokenFor(admin: string, login: { username: string; password: string }): Promise<string> {
+/** A token of the admin API. @param scope what it is good for; no more than the user may do */
+export async function tokenFor(
+  admin: string,
+  login: { username: string; password: string },
+  scope = '*',
+): Promise<string> {
   const response = await fetch(`${admin}/auth/token`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ client_id: 'node-red-admin', grant_type: 'password', scope: '*', ...login }),
+    body: JSON.stringify({ client_id: 'node-red-admin', grant_type: 'password', scope, ...login }),
   });
   if (!response.ok) throw new Error(`Node-RED does not let ${login.username} in: ${response.status}`);
   return ((await response.json()) as { access_token: string }).access_token;

@@ -355,7 +355,7 @@ describe('the endpoints of a real Node-RED', () => {
     const seen: number[] = [];
     const starting = real.start();
     const until200 = async () => {
-      for (const end = Date.now() + 15_000; Date.now() < end; ) {
+      for (const end = Date.now() + 15_000; Date.now() < end;) {
         const answer = await post(shop(), order, shopHeaders(order, shopSecret)).catch(() => undefined);
         if (answer) seen.push(answer.status);
         if (answer?.status === 503) should(Number(answer.headers['retry-after'])).be.above(0);

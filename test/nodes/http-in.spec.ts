@@ -62,7 +62,11 @@ describe('a core "http in" node before the receivers', () => {
     for (const [sent, given, status] of [
       [body, { ...headers, 'x-wc-webhook-signature': 'AAAA' }, 401],
       [body, { 'content-type': 'application/json' }, 401],
-      [body, { ...headers, 'x-wc-webhook-signature': Array(2).fill(headers['x-wc-webhook-signature']) as string[] }, 401],
+      [
+        body,
+        { ...headers, 'x-wc-webhook-signature': Array(2).fill(headers['x-wc-webhook-signature']) as string[] },
+        401,
+      ],
       [body.slice(0, -5), shopHeaders(body.slice(0, -5), secret), 400],
     ] as const) {
       const here = await post(orders(), sent, given);
