@@ -12,6 +12,7 @@ import {
 } from '../orders/purchase-order.ts';
 import { compare } from '../orders/quantity.ts';
 import type { Shipment } from '../orders/shipment.ts';
+import type { ShopOrder } from '../partners/ecommerce/port.ts';
 import type { SupplierDocument, SupplierFactKind } from '../partners/supplier/port.ts';
 import { releaseStock, markShipped } from './allocations.ts';
 import type { Core } from './core.ts';
@@ -68,15 +69,43 @@ export function createJudge(core: Core, partners: Partners): Judge {
           throw new BusinessRefusal('KIND_UNKNOWN', `Nothing here knows what a "${event.kind}" is.`);
       }
     } catch (thrown) {
-      if (!(thrown instanceof BusinessRefusal) && !(thrown instanceof ConfigurationMistake)) throw thrown;
-      return { verdict: 'unusable', code: thrown.code, message: thrown.message };
+      return unusable(thrown);
     }
   };
 }
 
+/** What cannot be used, and why, for a person. Errors of the program are not judged here. */
+function unusable(thrown: unknown, orderId?: string): Judgement {
+  if (!(thrown instanceof BusinessRefusal) && !(thrown instanceof ConfigurationMistake)) throw thrown;
+  return {
+    verdict: 'unusable',
+    code: thrown.code,
+    message: thrown.message,
+    ...(orderId === undefined ? {} : { orderId }),
+  };
+}
+
+/** From here on it is known which order is meant, so that what is wrong shows with that order. */
+function* aboutOrder(orderId: string, judging: Transaction<Judgement>): Transaction<Judgement> {
+  try {
+    return yield* judging;
+  } catch (thrown) {
+    return unusable(thrown, orderId);
+  }
+}
+
 function* judgeOrder(core: Core, event: LedgerEvent, shop: LedgerPartner): Transaction<Judgement> {
   if (!shop.readOrder) throw notOfRole(shop, 'orders');
-  const { order, paid, cancelled } = shop.readOrder(event.body);
+  const read = shop.readOrder(event.body);
+  return yield* aboutOrder(read.order.id, judgeOrderState(core, event, shop, read));
+}
+
+function* judgeOrderState(
+  core: Core,
+  event: LedgerEvent,
+  shop: LedgerPartner,
+  { order, paid, cancelled }: ShopOrder,
+): Transaction<Judgement> {
   const now = core.now();
   const known = yield* getDocument('order', order.id);
   if (!known) {
@@ -195,14 +224,24 @@ function* judgeSupplierDocument(
       `${supplier.reference} sent a ${kind} (${document.number}) for ${document.purchaseOrder}, which is no purchase order of this supplier. Ask the supplier which one is meant.`,
     );
   }
-  const id = `${supplier.reference}/${document.number}`;
+  return yield* aboutOrder(po.orderId, judgeDocumentOf(core, event, kind, po, document));
+}
+
+function* judgeDocumentOf(
+  core: Core,
+  event: LedgerEvent,
+  kind: SupplierFactKind,
+  po: PurchaseOrder,
+  document: SupplierDocument,
+): Transaction<Judgement> {
+  const id = `${po.supplier}/${document.number}`;
   if ((yield* documentState(kind, id)) !== undefined) {
     throw new BusinessRefusal(
       'DOCUMENT_CONFLICT',
-      `${supplier.reference} sent ${kind} ${document.number} a second time with other content. The first one counts; ask the supplier for a document with a number of its own.`,
+      `${po.supplier} sent ${kind} ${document.number} a second time with other content. The first one counts; ask the supplier for a document with a number of its own.`,
     );
   }
-  const common = { id, supplier: supplier.reference, purchaseOrder: po.id, orderId: po.orderId };
+  const common = { id, supplier: po.supplier, purchaseOrder: po.id, orderId: po.orderId };
   switch (document.kind) {
     case 'acknowledgement':
       return yield* judgeAcknowledgement(core, event, po, {

@@ -673,7 +673,7 @@ describe('Odoo', () => {
     const ledgerOnce: Writer = (write) => write.send(attempt());
 
     it('waits twice the time-out and half a minute for a late acceptance, unless told', () => {
-      erp.settleTime.should.equal(90_000);
+      erp.settleTime.should.equal(70_000);
       adapter({ settleSeconds: 5 }).settleTime.should.equal(5000);
     });
   });
