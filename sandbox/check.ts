@@ -7,6 +7,8 @@ export interface Books {
   views: OrderView[];
   effects: EffectView[];
   log: readonly EffectRecord[];
+  /** The flow is only a part of the process, so that suppliers' answers and routing may be missing from the ledger. */
+  partial?: boolean;
 }
 
 /** How a ledger effect stands in the effect log. */
@@ -118,7 +120,7 @@ interface Find {
  * among the views are left out; an entry that belongs to no order of the shop is reported.
  * @returns a sentence for each thing that is wrong; none when all is well
  */
-export function check({ views, effects, log }: Books): string[] {
+export function check({ views, effects, log, partial = false }: Books): string[] {
   const shops = new Map(views.map((view) => [view.order.shopOrderId, view]));
   const placed = log.filter((entry) => entry.operation === 'order.place').map((entry) => entry.id);
   const strangers: string[] = [];
@@ -134,8 +136,7 @@ export function check({ views, effects, log }: Books): string[] {
     ...doneTwice(mine),
     ...differences(views, own, mine),
     ...views.flatMap((view) => [
-      ...arrived(view, mine),
-      ...quantities(view),
+      ...(partial ? [] : [...arrived(view, mine), ...quantities(view)]),
       ...shipped(view, mine),
       ...money(view, mine),
     ]),

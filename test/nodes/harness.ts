@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Node, NodeAPI } from 'node-red';
 import helper from 'node-red-node-test-helper';
+import should from 'should';
 import { exceptions, type Exception } from '../../ledger/exceptions.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { orderView, type OrderView } from '../../ledger/views.ts';
+import { effectList, orderList, orderView, type OrderView } from '../../ledger/views.ts';
 import bankAccount from '../../nodes/bank-account/bank-account.ts';
 import bankPay from '../../nodes/bank-pay/bank-pay.ts';
 import bankReceive from '../../nodes/bank-receive/bank-receive.ts';
@@ -36,6 +37,7 @@ import supplierRoute from '../../nodes/supplier-route/supplier-route.ts';
 import supplierSend from '../../nodes/supplier-send/supplier-send.ts';
 import { demoFlows } from '../../scripts/demo-flows.ts';
 import type { FlowNode } from '../../scripts/examples.ts';
+import { check } from '../../sandbox/check.ts';
 import { startSandbox, type Sandbox } from '../../sandbox/index.ts';
 
 const require = createRequire(import.meta.url);
@@ -87,6 +89,8 @@ export interface Bench {
   ledger(): Promise<Ledger>;
   order(id: string): Promise<OrderView>;
   exceptions(): Promise<Exception[]>;
+  /** What is wrong between the ledger and the partners; `close` asserts that it is nothing. */
+  check(): Promise<string[]>;
   /** Places an order in the sandbox shop, which sends its webhook. */
   place(lines: Record<string, number>, country?: string): Promise<string>;
   close(): Promise<void>;
@@ -160,7 +164,11 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
     }
   };
 
+  /** Partners that a test has put a server of its own in the place of: the sandbox knows nothing of what they did. */
+  const replaced = new Set<string>();
+
   function completeFlow(flow: TestNode[], changes: Record<string, Record<string, unknown>> = {}) {
+    for (const [id, change] of Object.entries(changes)) if ('baseUrl' in change) replaced.add(id.replace(/^dl-/, ''));
     const all = demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 0.4 } });
     const configs = all
       .filter((node) => !('z' in node) && node.type !== 'tab')
@@ -217,6 +225,20 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
       if (!view) throw new Error(`The ledger has no order ${id}.`);
       return view;
     },
+    async check() {
+      // Some tests deploy a flow whose ledger cannot be had.
+      const node = helper.getNode('dl-ledger') as unknown as LedgerNode | null;
+      const ledger = await node?.ledger().catch(() => undefined);
+      if (!ledger) return [];
+      const { views, effects } = await ledger.transact('test', function* () {
+        const views: OrderView[] = [];
+        for (const { id } of yield* orderList(1000)) views.push((yield* orderView(id))!);
+        return { views, effects: yield* effectList() };
+      });
+      const ofSandbox = effects.filter(({ partner }) => partner === null || !replaced.has(partner));
+      const log = sandbox.world.effects.filter(({ partner }) => !replaced.has(partner));
+      return check({ views, effects: ofSandbox, log, partial: true });
+    },
     async exceptions() {
       return (await bench.ledger()).transact('test', () => exceptions({ state: 'open' }));
     },
@@ -230,6 +252,7 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
       return `shop-${id}`;
     },
     async close() {
+      const problems = loaded ? await bench.check() : [];
       if (loaded) await helper.unload();
       await closeLedgers();
       await sandbox.close();
@@ -238,6 +261,7 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
         server.closeAllConnections();
       });
       rmSync(folder, { recursive: true, force: true });
+      should(problems).deepEqual([], 'the ledger and the partners agree after the test');
     },
   };
   return bench;
