@@ -171,13 +171,15 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     async check(views) {
       const ids = views.map((view) => view.order.id);
       // A callback that a kill has refused is repeated by its partner after a while, perhaps later than the order needs it.
-      for (let end = Date.now() + 10_000; ; await delay(200)) {
+      const end = Date.now() + 10_000;
+      for (;;) {
         const problems = check({
           views: (await house.look(ids)).filter((view) => ids.includes(view.order.id)),
           effects: await running().get<EffectView[]>('/dropship/effects'),
           log: sandbox.world.effects,
         });
         if (problems.length === 0 || Date.now() > end) return problems;
+        await delay(200);
       }
     },
     log: () => readFileSync(join(userDir, 'node-red.log'), 'utf8').slice(-4000),
