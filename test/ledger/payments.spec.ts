@@ -437,6 +437,17 @@ describe('payments', () => {
       again.payments[0]!.endToEndId.should.not.equal(endToEndId);
     });
 
+    it('a payment in a report that is not in the run is for a person, and the others count', async () => {
+      const made = await sent('INV-5');
+      const { endToEndId } = made.payments[0]!;
+      await report(made, [
+        { endToEndId, state: 'paid' },
+        { endToEndId: 'somebody-elses', state: 'paid' },
+      ]);
+      (await openCodes(at.ledger)).should.deepEqual(['PAYMENT_UNKNOWN']);
+      should(await paymentState(endToEndId)).equal('paid');
+    });
+
     it('a report on a run of another account, or on none of ours, is for a person', async () => {
       const made = await sent('INV-5');
       await report({ ...made, id: 'run-foreign' }, [], 'paid');

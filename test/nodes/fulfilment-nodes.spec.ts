@@ -1,4 +1,5 @@
 import should from 'should';
+import { query } from '../../ledger/store.ts';
 import { rerunEvent } from '../../ledger/events.ts';
 import type { DropshipMessage } from '../../nodes/document-node.ts';
 import type { Bill } from '../../orders/bill.ts';
@@ -184,6 +185,26 @@ describe('the nodes of fulfilment', () => {
     should(effects('order.cancel').filter(({ partner }) => partner === 'prompt')).have.length(accepted ? 1 : 0);
     should(view.purchaseOrders[0]!.state === 'cancelled').equal(accepted);
     should(effects('purchase.cancel')).have.length(accepted ? 1 : 0);
+  });
+
+  it('do not drop a purchase order while it is in doubt whether the supplier has it; once it is known that not, it is dropped', async () => {
+    await bench.deploy(flow(), { 'dl-prompt': { options: { settleSeconds: 1 } } });
+    bench.sandbox.world.faults.push({ partner: 'prompt', operation: 'order.accept', kind: 'reset-before', times: 1 });
+    const id = await bench.place({ 'WINE-PINOT': 1 });
+    const ledger = await bench.ledger();
+    const states = (kind: string) =>
+      ledger.transact('test', () => query<{ state: string }>(`SELECT state FROM effect WHERE kind = ?`, kind));
+    const inDoubt = async () => (await states('po-send')).some(({ state }) => state === 'in-doubt');
+    await until('the doubt', inDoubt);
+    const control = `${bench.sandbox.urls.shop}/__sandbox/shop/orders/${id.slice('shop-'.length)}/status`;
+    await fetch(control, { method: 'POST', body: JSON.stringify({ status: 'cancelled' }) });
+    await until('the cancellation', async () => (await bench.order(id)).state === 'cancelled');
+    while (await inDoubt()) should(await states('po-drop')).deepEqual([]);
+    await first('asked');
+    await quiet();
+    should(effects('order.accept')).have.length(0);
+    should((await bench.order(id)).purchaseOrders.map(({ state }) => state)).deepEqual(['cancelled']);
+    should(bench.messages('caught')).have.length(0);
   });
 
   it('send a bill that does not match to the second output and to a person, and not into the ERP', async () => {
