@@ -20,3 +20,5 @@ export type {
 export type { PurchaseOrder, PurchaseOrderLine, PurchaseOrderState } from './orders/purchase-order.ts';
 export type { Quantity } from './orders/quantity.ts';
 export type { Parcel, Shipment, ShippedLine } from './orders/shipment.ts';
+/** JSON Schemas of these documents, by their `type`. */
+export { schemas, type DocumentType } from './orders/schemas.ts';
