@@ -18,6 +18,7 @@ import {
   iconsOf,
   mergeCatalogues,
   optionExamples,
+  withPartials,
   type Catalogue,
 } from './editor-html.ts';
 import { exampleOf, printExample, type FlowNode } from './examples.ts';
@@ -106,7 +107,8 @@ function isComplete(type: string): boolean {
 
 function buildNode(type: string): void {
   const script = read(`.build/editor/nodes/${type}/${type}.editor.js`);
-  write(`dist/nodes/${type}/${type}.html`, editorHtml(type, script, read(`nodes/${type}/${type}.html`)));
+  const template = withPartials(read(`nodes/${type}/${type}.html`), (name) => read(`nodes/partials/${name}.html`));
+  write(`dist/nodes/${type}/${type}.html`, editorHtml(type, script, template));
   for (const icon of iconsOf(script)) {
     if (!existsSync(at('icons', icon)))
       throw new Error(`The node ${type} names the icon ${icon}, which is not in icons/.`);

@@ -19,6 +19,18 @@ ${template.trim()}
 `;
 }
 
+/**
+ * A template with what several nodes share put in: `<!-- include partner-name -->` stands for `nodes/partials/partner-name.html`.
+ * @param partial answers the text of a partial by its name
+ */
+export function withPartials(template: string, partial: (name: string) => string): string {
+  return template.replace(/^( *)<!-- include ([a-z-]+) -->$/gm, (_line, indent: string, name: string) =>
+    partial(name)
+      .trimEnd()
+      .replace(/^(?=.)/gm, indent),
+  );
+}
+
 /** @throws Error that names the first line that only a module, or nothing inside an HTML page, may hold */
 export function assertPlainScript(name: string, script: string): void {
   const offending = script

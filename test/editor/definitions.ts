@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import vm from 'node:vm';
-import { mergeCatalogues, type Catalogue } from '../../scripts/editor-html.ts';
+import { mergeCatalogues, withPartials, type Catalogue } from '../../scripts/editor-html.ts';
 
 export const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -65,7 +65,7 @@ export function scriptOf(type: string): string {
 }
 
 export function templateOf(type: string): string {
-  return read('nodes', type, `${type}.html`);
+  return withPartials(read('nodes', type, `${type}.html`), (name) => read('nodes', 'partials', `${name}.html`));
 }
 
 export function helpOf(type: string): string {
