@@ -3,7 +3,6 @@ import { dirname } from 'node:path';
 import { draw, drawChaos, takePlanned, type Chaos, type Fault, type FaultKind } from './faults.ts';
 
 export type { Chaos, Fault, FaultKind } from './faults.ts';
-export { serve } from './serve.ts';
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json | undefined };
 

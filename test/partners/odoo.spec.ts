@@ -11,7 +11,8 @@ import type { ErpDocument, ErpSystem } from '../../partners/erp/port.ts';
 import { createHttp, type Http } from '../../partners/http.ts';
 import type { Write, Writer } from '../../partners/write.ts';
 import { createOdoo as createSandboxOdoo, type Odoo, type OdooOptions } from '../../sandbox/odoo.ts';
-import { createWorld, serve, type FaultKind, type World } from '../../sandbox/world.ts';
+import { serve } from '../../sandbox/serve.ts';
+import { createWorld, type FaultKind, type World } from '../../sandbox/world.ts';
 
 const API_KEY = 'sandbox-odoo-key';
 const eur = (amount: string) => parseMoney(amount, 'EUR');

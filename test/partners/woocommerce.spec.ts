@@ -13,7 +13,8 @@ import type { Attempt, Json, Write, Writer } from '../../partners/write.ts';
 import type { Order } from '../../orders/order.ts';
 import type { Shipment } from '../../orders/shipment.ts';
 import { createShop, type ShopOptions } from '../../sandbox/shop.ts';
-import { createWorld, serve, type World } from '../../sandbox/world.ts';
+import { serve } from '../../sandbox/serve.ts';
+import { createWorld, type World } from '../../sandbox/world.ts';
 
 const KEY = 'ck_test';
 const SECRET = 'cs_test';

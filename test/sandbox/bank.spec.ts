@@ -8,7 +8,8 @@ import should from 'should';
 import { createBank, type BankOptions } from '../../sandbox/bank.ts';
 import { retailer } from '../../sandbox/catalogue.ts';
 import { isIban } from '../../sandbox/pain001.ts';
-import { createWorld, serve, type World, type WorldOptions } from '../../sandbox/world.ts';
+import { serve } from '../../sandbox/serve.ts';
+import { createWorld, type World, type WorldOptions } from '../../sandbox/world.ts';
 import { listenAsDropline, until } from './dropline.ts';
 
 const API_KEY = 'sandbox-bank-key';

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import should from 'should';
 import { products } from '../../sandbox/catalogue.ts';
 import { createShop, type ShopOptions } from '../../sandbox/shop.ts';
-import { createWorld, serve, type World } from '../../sandbox/world.ts';
+import { serve } from '../../sandbox/serve.ts';
+import { createWorld, type World } from '../../sandbox/world.ts';
 
 const KEY = 'ck_sandbox';
 const SECRET = 'cs_sandbox';

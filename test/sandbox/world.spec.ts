@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import should from 'should';
 import { demoOrders, productOf, suppliers, type SupplierName } from '../../sandbox/catalogue.ts';
 import { drawChaos, REQUEST_FAULTS, type FaultKind } from '../../sandbox/faults.ts';
-import { createWorld, serve, type Json, type Partner, type World, type WorldOptions } from '../../sandbox/world.ts';
+import { serve } from '../../sandbox/serve.ts';
+import { createWorld, type Json, type Partner, type World, type WorldOptions } from '../../sandbox/world.ts';
 
 /** Accepts `POST /things/<reference>`; a timer `later` records as well. */
 function createTinyPartner(world: World): Partner & { count: number } {
