@@ -6,14 +6,8 @@ import fc from 'fast-check';
 import should from 'should';
 import type { SupplierName } from '../../sandbox/catalogue.ts';
 import { createSupplier } from '../../sandbox/suppliers.ts';
-import {
-  createWorld,
-  serve,
-  type EffectRecord,
-  type Json,
-  type World,
-  type WorldOptions,
-} from '../../sandbox/world.ts';
+import { serve } from '../../sandbox/serve.ts';
+import { createWorld, type EffectRecord, type Json, type World, type WorldOptions } from '../../sandbox/world.ts';
 import { listenAsDropline, until } from './dropline.ts';
 
 const API_KEY = 'sandbox-test-key';
