@@ -56,8 +56,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 try {
   await run();
 } catch (error) {
-  say(`\n${error instanceof Error ? error.message : String(error)}`);
+  // A call that failed because Node-RED died says less than its death does.
+  const code = await Promise.race([nodeRed?.exited, delay(500)]);
+  if (!stopping)
+    say(code === undefined ? `\n${error instanceof Error ? error.message : String(error)}` : farewell(code));
   await stop(1);
+}
+
+function farewell(code: number | string): string {
+  return `\nNode-RED ended (${code}). Nothing is lost: run "npm start" again and the orders go on. Its log is ${join(data, 'node-red', 'node-red.log')}.`;
 }
 
 async function run(): Promise<void> {
@@ -83,9 +90,7 @@ async function run(): Promise<void> {
   nodeRed = await startNodeRed({ userDir, port });
   void nodeRed.exited.then((code) => {
     if (stopping) return;
-    say(
-      `\nNode-RED ended (${code}). Nothing is lost: run "npm start" again and the orders go on. Its log is ${join(userDir, 'node-red.log')}.`,
-    );
+    say(farewell(code));
     void stop(1);
   });
   if (!flowsExist) await nodeRed.deploy(demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 5 } }));
