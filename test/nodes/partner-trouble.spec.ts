@@ -57,8 +57,10 @@ describe('a partner in trouble', () => {
       });
       await bench.place({ 'WINE-RIESLING': 1 });
       await until('doubt', async () => (await sendEffect())?.state === 'in-doubt');
-      should(bench.status('send')).match({ fill: 'yellow', text: 'status.waiting' });
-      should(bench.done('send')).deepEqual({ times: 1, errors: [] });
+      await until('the node to say that it waits', () => bench.status('send')?.text === 'status.waiting');
+      should(bench.status('send')?.fill).equal('yellow');
+      await until('the message to be done with', () => bench.done('send').times > 0);
+      should(bench.done('send').errors).deepEqual([]);
       await until('the purchase order', () => bench.messages('sent').length > 0);
       should(accepted()).have.length(1);
       should((await sendEffect())?.attempt).equal(sends);
