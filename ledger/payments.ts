@@ -414,7 +414,7 @@ function* applyStatus(core: Core, event: LedgerEvent, planned: Payment, status: 
     case 'returned':
       // Once only: after a rejection the bill may stand in a newer run, whose reservation this late news must not free.
       if (known.state !== 'rejected') yield* release(payment.id);
-      if (state === 'returned' && (yield* billState(payment.bill)) === 'paid')
+      if (state === 'returned' && (yield* documentState('bill', payment.bill)) === 'paid')
         yield* setDocumentState('bill', payment.bill, 'entered', now);
       yield* raise(now, {
         subject: payment.id,
@@ -468,8 +468,4 @@ function* putPayment(payment: Payment, at: number): Transaction<void> {
 
 export function* getPayment(endToEnd: string): Transaction<Payment | undefined> {
   return yield* getDocument('payment', endToEnd);
-}
-
-export function* billState(billId: string): Transaction<string | undefined> {
-  return yield* documentState('bill', billId);
 }

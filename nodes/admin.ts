@@ -8,6 +8,7 @@ import { parseQuantity } from '../orders/quantity.ts';
 import { approveBeneficiary, beneficiaries, proposeBeneficiary } from '../ledger/beneficiaries.ts';
 import { decideRun } from '../ledger/payments.ts';
 import { exceptions } from '../ledger/exceptions.ts';
+import { putOffers } from '../ledger/routing.ts';
 import { effectList, openWork, orderList, orderView, runList } from '../ledger/views.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Transaction } from '../ledger/store.ts';
@@ -16,7 +17,7 @@ import { asError, BusinessRefusal, DroplineError } from '../orders/errors.ts';
 import { products } from './catalogue.ts';
 import { fileOfLedger, ledgerOf, type PartnerNode } from './configs.ts';
 import type { DropshipMessage } from './document-node.ts';
-import { offersOf, supplierTerms } from './offers.ts';
+import { offersOf, readOffer, supplierTerms } from './offers.ts';
 import type { RouteConfig } from './supplier-route/supplier-route.ts';
 
 /** Milliseconds between the approval of a changed bank account and its first use; `settings.dropship.beneficiaryWait` (hours) changes it. */
@@ -143,6 +144,20 @@ export function installAdmin(RED: NodeAPI): void {
   change('runs/:id/approve', 'dropship.payment.approve', decide('approved'));
   change('runs/:id/refuse', 'dropship.payment.approve', decide('refused'));
 
+  change('suppliers/:supplier/offers', 'dropship.offers.replace', async (request) => {
+    const supplier = request.params['supplier'] ?? '';
+    const rows = request.body?.['offers'];
+    if (!Array.isArray(rows)) {
+      throw new BusinessRefusal(
+        'OFFERS_INVALID',
+        'Send {"offers": [...]} with all offers of the supplier; the ones of before are replaced.',
+      );
+    }
+    const offers = rows.map((row: object, index) => readOffer({ ...row, supplier }, `offers[${index}]`));
+    const book = await ledger(request);
+    await book.transact('offers', () => putOffers(supplier, offers, book.core.now()));
+    return { supplier, offers: offers.length };
+  });
   change('suppliers/:supplier/beneficiary', 'dropship.beneficiary.propose', async (request, by) => {
     const book = await ledger(request);
     return proposeBeneficiary(book.core, readBeneficiary(request.params['supplier'] ?? '', request.body ?? {}), by);
@@ -224,6 +239,7 @@ const STATUS: Record<string, number> = {
   EXCEPTION_UNKNOWN: 404,
   BENEFICIARY_UNKNOWN: 404,
   BENEFICIARY_INVALID: 400,
+  OFFERS_INVALID: 400,
 };
 
 function found<Item>(item: Item | undefined, what: string): Item {

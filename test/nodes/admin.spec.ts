@@ -153,6 +153,30 @@ describe('the admin routes with an admin login', () => {
     should((await call<unknown[]>('viewer', 'GET', '/dropship/orders')).body).deepEqual([]);
   });
 
+  it("replace a supplier's offers in the ledger as a whole, and route from them", async () => {
+    const path = '/dropship/suppliers/prompt/offers';
+    const dialog = {
+      ledger: 'dl-ledger',
+      source: 'ledger',
+      rules: [],
+      country: 'DE',
+      lines: [{ sku: 'LEDGER-1', quantity: '1' }],
+    };
+    const routed = async () =>
+      (await call<{ sentences: string[] }>('designer', 'POST', '/dropship/route/dry-run', dialog)).body.sentences[0];
+    const put = (offers: unknown) =>
+      call<{ offers: number; error: { code: string } }>('alice', 'POST', path, { offers });
+    should((await put([{ sku: 'LEDGER-1', unitCost: '3.00', currency: 'EUR', stock: 5 }])).body.offers).equal(1);
+    should(await routed()).match(/Prompt Trading: 1 of 1 at 3\.00/);
+    for (const wrong of [undefined, [{ unitCost: '1.00' }], [{ sku: 'A', unitCost: 'dear' }], ['A'], [null]]) {
+      const answer = await put(wrong);
+      should([answer.status, answer.body.error.code]).deepEqual([400, 'OFFERS_INVALID']);
+    }
+    should(await routed()).match(/at 3\.00/, 'a wrong list changes nothing');
+    should((await put([])).body.offers).equal(0);
+    should(await routed()).match(/Nobody can deliver/);
+  });
+
   it("let no one person change a supplier's account, and nobody enter a wrong one", async () => {
     const { company, iban, bic, address } = suppliers.prompt;
     const { street, postalCode, city, country } = address;
