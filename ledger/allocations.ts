@@ -46,8 +46,12 @@ export function* openAllocations(
   for (const offer of offers) {
     if (offer.stock === undefined) continue;
     const since = yield* knownSince(offer, offer.stock, now, record);
+    // Two questions of one index: the shipped ones of years must not be read to find the newest.
     const rows = yield* query<{ quantity: string }>(
-      `SELECT quantity FROM allocated WHERE supplier = ? AND sku = ? AND (shipped = 0 OR allocated_at >= ?)`,
+      `SELECT quantity FROM allocated WHERE supplier = ? AND sku = ? AND shipped = 0
+       UNION ALL SELECT quantity FROM allocated WHERE supplier = ? AND sku = ? AND shipped = 1 AND allocated_at >= ?`,
+      offer.supplier,
+      offer.sku,
       offer.supplier,
       offer.sku,
       since,

@@ -1,5 +1,51 @@
 import { raise } from './exceptions.ts';
-import { query } from './store.ts';
+import { query, type Transaction } from './store.ts';
+
+/** Milliseconds until the next step of the business must have come. */
+export interface Deadlines {
+  /** An order, or lines that were given back, to suppliers. */
+  route: number;
+  /** A purchase order to its supplier. */
+  send: number;
+  /** The supplier's first answer. */
+  acknowledge: number;
+  /** All of an acknowledged purchase order on its way. */
+  ship: number;
+  /** A shipment told to the shop. */
+  tellShop: number;
+  /** The bill for what has shipped. */
+  bill: number;
+  /** A bill matched and entered in the ERP. */
+  matchBill: number;
+  /** What another step waits for in the ERP. */
+  enter: number;
+  /** A bill taken into a payment run: so long before it is due. */
+  reserve: number;
+  /** Reserved bills made a payment run. */
+  run: number;
+  /** A payment run approved and sent. */
+  pay: number;
+  /** What became of every payment of a run, from the bank. */
+  report: number;
+}
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+export const DEADLINES: Deadlines = {
+  route: HOUR / 4,
+  send: HOUR,
+  acknowledge: 4 * HOUR,
+  ship: 10 * DAY,
+  tellShop: HOUR,
+  bill: 30 * DAY,
+  matchBill: HOUR,
+  enter: HOUR,
+  reserve: 3 * DAY,
+  run: HOUR,
+  pay: 3 * DAY,
+  report: 4 * DAY,
+};
 
 /**
  * Whether the business gets on is watched apart from the events: what should happen next has a durable due time, and a
@@ -37,9 +83,27 @@ export function* raiseMissed(now: number) {
     yield* raise(now, {
       subject: row.key,
       code: 'NOT_PROGRESSING',
-      message: `${row.step} Check that the flow has a node for this step, that it is wired, and that its partner answers.`,
+      message: `${row.step} Check that the flow has a node for this step, that it is wired, and that its partner answers. Then try it again.`,
       orderId: row.order_id ?? undefined,
     });
   }
   return rows.length;
+}
+
+/**
+ * The flow has been mended: should the step not come even now, it is told again.
+ * @returns the events that the flow was told of the order, or of the bills of a payment run, to be run through it once more: what was done answers
+ *   from the ledger, so only what is missing happens
+ */
+export function* expectAgain(key: string, orderId: string | null, dueAt: number): Transaction<string[]> {
+  yield* query(`UPDATE deadline SET missed = 0, due_at = ? WHERE key = ?`, dueAt, key);
+  const told = `SELECT id FROM event WHERE state = 'closed' AND emits IS NOT NULL`;
+  const rows =
+    orderId === null
+      ? yield* query<{ id: number }>(
+          `${told} AND id IN (SELECT event_id FROM effect WHERE kind = 'payables' AND document = ?)`,
+          key.replace(/^\w+ (run-)?/, ''),
+        )
+      : yield* query<{ id: number }>(`${told} AND order_id = ?`, orderId);
+  return rows.map(({ id }) => String(id));
 }

@@ -3,6 +3,7 @@ import { backOff, type Core } from './core.ts';
 import { raiseMissed } from './deadlines.ts';
 import { asEvent, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
+import { DIED_IN_WORK } from './instance.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
 /** Takes the messages of an event into the flow. */
@@ -26,28 +27,44 @@ export type Judge = (event: LedgerEvent) => Transaction<Judgement>;
 
 interface Claim {
   claimed: LedgerEvent[];
-  /** How many due events were looked at: there may be more. */
-  looked: number;
+  /** Whether there may be more that is due now. */
+  more: boolean;
   /** When the next one is due. */
   next: number | undefined;
 }
 
 interface Work {
+  kind: string;
+  orderId: string | undefined;
+  partner: string | undefined;
+  storedAt: number;
   lastStep: number;
   /** Effects and node handlers at it now. */
   running: number;
   /** The earliest time at which it must come back; nothing until then. */
   until: number | undefined;
   failed: Error | undefined;
-  emittedAt: number;
   emission: number;
-  stepped: boolean;
+  /** It was tried alone and has not killed the process, so that its attempt does not count unless it fails after all. */
+  vouched: boolean;
+  /** Whether the ledger certainly holds it open and in work by this process. */
+  held: boolean;
 }
 
 /** Milliseconds in which an emitted message must have reached a node of ours to go on counting as a place in the queue. */
 const TRAVEL_TIME = 250;
 const SWEEP = 500;
 const RECEIVER_CHECK = 60_000;
+/** Events closed in one transaction. More would hold up the event loop. */
+const CLOSED_AT_ONCE = 100;
+/** From how many attempts on an event that was in work when its process died is tried alone. */
+const SUSPICIOUS = 2;
+/** Milliseconds without a step after which an event that is tried alone is held to be harmless. */
+const TRIAL = 1000;
+/** An event that was emitted so often and is still suspected is tried alone to its very end. */
+const LONG_TRIAL = 10;
+
+const OPEN = `state IN ('stored', 'waiting', 'open')`;
 
 /**
  * Emits open events while there is room, brings back what is due, closes what is quiet. The only source of messages: a
@@ -57,6 +74,8 @@ export class Dispatcher {
   readonly #core: Core;
   readonly #judge: Judge;
   readonly #work = new Map<string, Work>();
+  /** Emitted events that have not reached a node of ours yet, oldest first, and when they were emitted. */
+  readonly #travelling = new Map<string, number>();
   readonly #receivers = new Map<string, Receiver>();
   #running = 0;
   /** Nothing is emitted before the flows run for the first time, nor while a deploy replaces them. */
@@ -64,6 +83,14 @@ export class Dispatcher {
   #closed = false;
   #dispatching = false;
   #again = false;
+  /** More was due than there was room for, or a transaction has made something due. */
+  #backlog = false;
+  /** The event that is tried alone. */
+  #trial: string | undefined;
+  /** Whether it is the turn of those that are not suspected. */
+  #othersTurn = false;
+  /** A transaction has failed that may have been committed all the same: what is in work there and not here is lost. */
+  #uncertain = false;
   #cancelTimer: (() => void) | undefined;
   #timerAt = Infinity;
   #cancelSweep: (() => void) | undefined;
@@ -72,16 +99,58 @@ export class Dispatcher {
   constructor(core: Core, judge: Judge) {
     this.#core = core;
     this.#judge = judge;
+    core.stir = () => {
+      this.#backlog = true;
+    };
   }
 
   /** Takes back what a dead process had in work, then begins to emit. Called once the flows run. */
   async start(): Promise<void> {
-    const now = this.#core.now();
-    await this.#core.transact('recover', () =>
-      query(`UPDATE event SET due_at = ?, owner = NULL WHERE state = 'open' AND due_at IS NULL`, now),
-    );
+    await this.#core.transact('recover', () => this.#recover());
     this.#paused = false;
     this.#scheduleSweep();
+    this.wake();
+  }
+
+  *#recover(): Transaction<void> {
+    const { instance } = this.#core;
+    if (!instance.shared) yield* this.#checkClock();
+    const now = this.#core.now();
+    // Where the ledger belongs to one process, everything is its own; where it is shared, only what nobody owns is taken.
+    const dead = instance.shared
+      ? `(owner IS NULL OR owner NOT IN (SELECT id FROM instance))`
+      : `(owner IS NULL OR due_at IS NULL)`;
+    yield* query(`UPDATE event SET note = ? WHERE state = 'open' AND due_at IS NULL AND ${dead}`, DIED_IN_WORK);
+    yield* query(
+      `UPDATE event SET owner = ?, due_at = COALESCE(due_at, ?) WHERE ${OPEN} AND ${dead}`,
+      instance.shared ? null : instance.id,
+      now,
+    );
+  }
+
+  /** What was put off by a clock that was wrong must not lie until that time comes. */
+  *#checkClock(): Transaction<void> {
+    const last = yield* queryOne<{ at: number }>(`SELECT at FROM history ORDER BY id DESC LIMIT 1`);
+    if (!last || !this.#core.instance.startAfter(Number(last.at))) return;
+    const now = this.#core.now();
+    this.#core.log(
+      'warn',
+      `The clock of this machine is ${Math.round((Number(last.at) - now) / 60_000)} minutes behind what stands in the ledger. Check it. What was put off is looked at now.`,
+    );
+    yield* query(`UPDATE event SET due_at = ? WHERE ${OPEN} AND due_at > ?`, now, now);
+    // Doubts are settled as if the call had been made just now: the partner gets its full time.
+    yield* query(
+      `UPDATE effect SET state = CASE WHEN state = 'in-doubt' THEN 'sending' ELSE state END, started_at = ?, first_started_at = ?, due_at = NULL
+       WHERE state IN ('sending', 'in-doubt', 'waiting') AND started_at > ?`,
+      now,
+      now,
+      now,
+    );
+  }
+
+  /** Others have taken what this process had in work, because it gave no sign of life: it owns nothing any more. */
+  displaced(): void {
+    this.#forgetWork();
     this.wake();
   }
 
@@ -94,7 +163,7 @@ export class Dispatcher {
     void this.#core
       .transact('receiver', () =>
         query(
-          `UPDATE event SET due_at = ?, note = NULL WHERE state IN ('open', 'stored') AND kind = ? AND note = 'no receiver'`,
+          `UPDATE event SET due_at = ?, note = NULL WHERE ${OPEN} AND kind = ? AND note = 'no receiver'`,
           this.#core.now(),
           kind,
         ),
@@ -128,25 +197,33 @@ export class Dispatcher {
       this.#core.after(1000, () => void this.resume());
       return;
     }
-    // Steps of the replaced nodes that still run are counted until they end.
-    for (const [id, work] of this.#work) {
-      if (work.running === 0) this.#work.delete(id);
-      else Object.assign(work, { until: undefined, failed: undefined });
-    }
+    this.#forgetWork();
     this.#paused = false;
     this.wake();
+  }
+
+  /** Steps that still run are counted until they end. */
+  #forgetWork(): void {
+    this.#trial = undefined;
+    this.#travelling.clear();
+    for (const [id, work] of this.#work) {
+      if (work.running === 0) this.#work.delete(id);
+      else Object.assign(work, { until: undefined, failed: undefined, held: false });
+    }
   }
 
   /** What is in work is due at once, and its attempt does not count: nothing failed. */
   #giveBack(name: string): Promise<void> {
     const ids = [...this.#work.keys()];
     const now = this.#core.now();
+    const owner = this.#core.instance.id;
     return this.#core.transact(name, function* (): Transaction<void> {
       for (const id of ids) {
         yield* query(
-          `UPDATE event SET due_at = ?, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END WHERE id = ? AND state = 'open' AND due_at IS NULL`,
+          `UPDATE event SET due_at = ?, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?`,
           now,
           Number(id),
+          owner,
         );
       }
     });
@@ -159,6 +236,15 @@ export class Dispatcher {
     work.running += 1;
   }
 
+  isHeld(eventId: string): boolean {
+    return this.#work.get(eventId)?.held ?? false;
+  }
+
+  held(eventId: string): void {
+    const work = this.#work.get(eventId);
+    if (work) work.held = true;
+  }
+
   ended(eventId: string): void {
     this.#running -= 1;
     const work = this.#work.get(eventId);
@@ -167,7 +253,7 @@ export class Dispatcher {
       work.running = Math.max(0, work.running - 1);
       if (work.running === 0 && work.until !== undefined) this.#park(eventId, work);
     }
-    this.wake();
+    if (this.#backlog) this.wake();
   }
 
   /** The event must come back at this time (a retry, a settle time). */
@@ -199,19 +285,11 @@ export class Dispatcher {
     const now = this.#core.now();
     let work = this.#work.get(eventId);
     if (!work) {
-      work = {
-        lastStep: now,
-        running: 0,
-        until: undefined,
-        failed: undefined,
-        emittedAt: now,
-        emission: 0,
-        stepped: true,
-      };
+      work = newWork(now);
       this.#work.set(eventId, work);
     }
     work.lastStep = now;
-    work.stepped = true;
+    this.#travelling.delete(eventId);
     return work;
   }
 
@@ -240,49 +318,98 @@ export class Dispatcher {
 
   async #dispatch(): Promise<void> {
     for (;;) {
-      if (this.#closed || this.#paused) return;
+      if (this.#closed || this.#paused || this.#onTrial()) return;
       const now = this.#core.now();
-      const travelling = [...this.#work.values()].filter(
-        (work) => !work.stepped && now - work.emittedAt < TRAVEL_TIME,
-      ).length;
-      const room = Math.min(this.#core.settings.batch, this.#core.settings.maxEffects - this.#running - travelling);
+      const room = Math.min(
+        this.#core.settings.batch,
+        this.#core.settings.maxEffects - this.#running - this.#onTheWay(now),
+      );
       if (room <= 0) {
-        if (travelling > 0) this.#wakeAt(now + TRAVEL_TIME);
+        this.#backlog = true;
+        if (this.#travelling.size > 0) this.#wakeAt(now + TRAVEL_TIME);
         return;
       }
+      this.#backlog = false;
       const judging: { id: string | undefined } = { id: undefined };
       let claim: Claim;
       try {
         claim = await this.#core.transact('claim', () => this.#claim(now, room, judging));
       } catch (thrown) {
+        this.#backlog = true;
         // Not the database but one event: it fails alone, the others of the claim are claimed anew.
-        if (judging.id === undefined || thrown instanceof TemporaryFault) throw thrown;
+        if (judging.id === undefined || thrown instanceof TemporaryFault) {
+          this.#uncertain = true;
+          throw thrown;
+        }
         await this.#judgeFailed(judging.id, asError(thrown));
         continue;
       }
       if (claim.next !== undefined) this.#wakeAt(claim.next);
-      if (claim.looked === 0) return;
-      for (const event of claim.claimed) {
-        const receiver = this.#receiverOf(event);
-        if (!receiver || this.#paused) {
-          await this.#putBack(event, receiver ? undefined : 'no receiver', receiver ? now : now + RECEIVER_CHECK);
-          continue;
-        }
-        this.#work.set(event.id, {
-          ...newWork(now),
-          running: this.#work.get(event.id)?.running ?? 0,
-          emission: event.emitted + 1,
-        });
-        this.#core.crashPoint(`before emit ${event.kind}`);
-        try {
-          receiver.emit(event, event.emits ?? []);
-        } catch (thrown) {
-          this.#core.log('error', `event ${event.id} could not be emitted: ${asError(thrown).message}`);
-          this.failed(event.id, asError(thrown));
-        }
-        this.#core.crashPoint(`after emit ${event.kind}`);
-      }
+      for (const event of claim.claimed) await this.#emit(event, now);
+      if (!claim.more && !this.#backlog) return;
     }
+  }
+
+  async #emit(event: LedgerEvent, now: number): Promise<void> {
+    const receiver = this.#receiverOf(event);
+    if (!receiver || this.#paused) {
+      await this.#putBack(event, receiver ? undefined : 'no receiver', receiver ? now : now + RECEIVER_CHECK);
+      return;
+    }
+    this.#work.set(event.id, {
+      ...newWork(now),
+      kind: event.kind,
+      orderId: event.orderId ?? undefined,
+      partner: event.partner,
+      storedAt: event.storedAt,
+      running: this.#work.get(event.id)?.running ?? 0,
+      emission: event.emitted + 1,
+      held: true,
+    });
+    this.#travelling.set(event.id, now);
+    this.#core.crashPoint(`before emit ${event.kind}`);
+    try {
+      receiver.emit(event, event.emits ?? []);
+    } catch (thrown) {
+      this.#core.log('error', `event ${event.id} could not be emitted: ${asError(thrown).message}`);
+      this.failed(event.id, asError(thrown));
+    }
+    this.#core.crashPoint(`after emit ${event.kind}`);
+    this.#observe('event emitted', event.id, this.#work.get(event.id), { attempt: event.attempts + 1 });
+  }
+
+  /** Emitted a moment ago and not yet at a node of ours: each will take a place. */
+  #onTheWay(now: number): number {
+    for (const [id, emittedAt] of this.#travelling) {
+      if (now - emittedAt < TRAVEL_TIME) break;
+      this.#travelling.delete(id);
+    }
+    return this.#travelling.size;
+  }
+
+  /** Whether an event is being tried alone, so that nothing else is in danger when it kills the process. */
+  #onTrial(): boolean {
+    const id = this.#trial;
+    const work = id === undefined ? undefined : this.#work.get(id);
+    if (id === undefined || !work) {
+      this.#trial = undefined;
+      return false;
+    }
+    const { quietTime } = this.#core.settings;
+    const trial = work.emission > LONG_TRIAL ? Infinity : Math.min(TRIAL, quietTime);
+    if (work.running > 0 || this.#core.now() - work.lastStep < trial) return true;
+    this.#trial = undefined;
+    work.vouched = true;
+    void this.#core
+      .transact('vouch', () =>
+        query(
+          `UPDATE event SET attempts = attempts - 1, note = NULL WHERE id = ? AND state = 'open' AND owner = ? AND attempts > 0`,
+          Number(id),
+          this.#core.instance.id,
+        ),
+      )
+      .catch((error: unknown) => this.#core.log('error', asError(error).message));
+    return false;
   }
 
   /** An error in our own code or an adapter's reader, not a judgement: it counts against this event, and after some of them a person is asked. */
@@ -323,63 +450,109 @@ export class Dispatcher {
     );
   }
 
-  /** An event that could not be emitted: its attempt does not count. Where there is no receiver it waits, visibly. */
+  /** An event that could not be emitted: its attempt does not count. Where there is no receiver it waits, visibly, for anyone who has one. */
   #putBack(event: LedgerEvent, note: string | undefined, until: number): Promise<unknown> {
+    const { instance } = this.#core;
     return this.#core.transact('put back', () =>
       query(
-        `UPDATE event SET due_at = ?, note = ?, attempts = attempts - 1, emitted = emitted - 1 WHERE id = ?`,
+        `UPDATE event SET due_at = ?, note = ?, owner = ?, attempts = attempts - 1, emitted = emitted - 1 WHERE id = ? AND owner = ?`,
         until,
         note,
+        note !== undefined && instance.shared ? null : instance.id,
         Number(event.id),
+        instance.id,
       ),
     );
   }
 
   /** Judges what is new and takes what is due, counting the attempt before anything is emitted. */
   *#claim(now: number, room: number, judging: { id: string | undefined }): Transaction<Claim> {
-    const due = yield* query<EventRow>(
-      `SELECT * FROM event WHERE state IN ('stored', 'waiting', 'open') AND due_at <= ? ORDER BY due_at, id LIMIT ${Math.max(1, Math.floor(room))}`,
+    const owner = this.#core.instance.id;
+    const suspects = yield* query<EventRow>(
+      `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND note = ? AND attempts >= ? ORDER BY attempts DESC, due_at, id LIMIT 1`,
+      owner,
       now,
+      DIED_IN_WORK,
+      SUSPICIOUS,
     );
+    const alone = suspects.length > 0 && !this.#othersTurn;
+    const limit = Math.max(1, Math.floor(room));
+    const due = alone
+      ? suspects
+      : yield* query<EventRow>(
+          `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND (note IS NULL OR note <> ? OR attempts < ?) ORDER BY due_at, id LIMIT ?`,
+          owner,
+          now,
+          DIED_IN_WORK,
+          SUSPICIOUS,
+          limit,
+        );
     const claimed: LedgerEvent[] = [];
     for (const row of due) {
       judging.id = String(row.id);
-      let event = asEvent(row);
-      if (event.state !== 'open') {
-        const judged = yield* this.#judgeEvent(event, now);
-        // Errors while it was judged say nothing of its way through the flow.
-        if (judged) event = { ...judged, attempts: 0 };
-        else continue;
-      }
-      judging.id = undefined;
-      if (event.attempts >= this.#core.settings.maxAttempts) {
-        yield* query(`UPDATE event SET state = 'quarantined', due_at = NULL WHERE id = ?`, Number(event.id));
-        yield* raise(now, {
-          subject: `event ${event.id}`,
-          code: 'EVENT_FAILS',
-          message: `The ${event.kind} from ${event.partner} failed ${event.attempts} times (an error in the flow, a step that is missing from it, or the process died). Mend the flow, then run it again; other events go on.`,
-          orderId: event.orderId ?? undefined,
-          eventId: event.id,
-        });
-        continue;
-      }
-      yield* query(
-        `UPDATE event SET attempts = ?, emitted = emitted + 1, due_at = NULL WHERE id = ?`,
-        event.attempts + 1,
-        Number(event.id),
-      );
-      claimed.push(event);
+      const event = yield* this.#take(row, now);
+      if (event) claimed.push(event);
     }
     judging.id = undefined;
-    const next = yield* queryOne<{ due: number | null }>(
-      `SELECT MIN(due_at) AS due FROM event WHERE state IN ('stored', 'waiting', 'open') AND due_at > ?`,
-      now,
+    this.#trial = alone ? claimed[0]?.id : undefined;
+    this.#othersTurn = alone;
+    const more = due.length === limit || suspects.length > 0;
+    const next = more
+      ? undefined
+      : yield* queryOne<{ due: number | null }>(
+          `SELECT MIN(due_at) AS due FROM event WHERE ${OPEN} AND owner = ? AND due_at > ?`,
+          owner,
+          now,
+        );
+    return { claimed, more, next: next?.due === null || next === undefined ? undefined : Number(next.due) };
+  }
+
+  /** @returns the event that is to be emitted, if it is */
+  *#take(row: EventRow, now: number): Transaction<LedgerEvent | undefined> {
+    let event = asEvent(row);
+    const isNew = event.state !== 'open';
+    if (isNew) {
+      const judged = yield* this.#judgeEvent(event, now);
+      if (!judged) return undefined;
+      // Errors while it was judged say nothing of its way through the flow.
+      event = { ...judged, attempts: 0 };
+    }
+    if (event.attempts >= this.#core.settings.maxAttempts) {
+      yield* query(`UPDATE event SET state = 'quarantined', due_at = NULL WHERE id = ?`, Number(event.id));
+      yield* raise(now, {
+        subject: `event ${event.id}`,
+        code: 'EVENT_FAILS',
+        message: `The ${event.kind} from ${event.partner} failed ${event.attempts} times (an error in the flow, a step that is missing from it, or the process died). Mend the flow, then run it again; other events go on.`,
+        orderId: event.orderId ?? undefined,
+        eventId: event.id,
+      });
+      this.#core.observe({ what: 'event quarantined', eventId: event.id, kind: event.kind, partner: event.partner });
+      return undefined;
+    }
+    const elsewhere = yield* this.#workedElsewhere(event);
+    yield* query(
+      `UPDATE event SET state = 'open', emits = ?, order_id = ?, note = CASE WHEN note = ? THEN note ELSE NULL END, attempts = ?, emitted = ?, due_at = ?, owner = ? WHERE id = ?`,
+      isNew ? JSON.stringify(event.emits) : row.emits,
+      event.orderId,
+      DIED_IN_WORK,
+      elsewhere ? event.attempts : event.attempts + 1,
+      elsewhere ? event.emitted : event.emitted + 1,
+      elsewhere ? now : null,
+      elsewhere ?? this.#core.instance.id,
+      Number(event.id),
     );
-    return {
-      claimed,
-      looked: due.length,
-      next: next?.due === null || next === undefined ? undefined : Number(next.due),
-    };
+    return elsewhere ? undefined : event;
+  }
+
+  /** Adapters take turns with one order in memory, so an order is worked on by one instance at a time: the one that has begun. */
+  *#workedElsewhere(event: LedgerEvent): Transaction<string | undefined> {
+    if (!this.#core.instance.shared || event.orderId === null) return undefined;
+    const other = yield* queryOne<{ owner: string }>(
+      `SELECT owner FROM event WHERE order_id = ? AND state = 'open' AND due_at IS NULL AND owner <> ? LIMIT 1`,
+      event.orderId,
+      this.#core.instance.id,
+    );
+    return other?.owner;
   }
 
   *#judgeEvent(event: LedgerEvent, now: number): Transaction<LedgerEvent | undefined> {
@@ -387,12 +560,6 @@ export class Dispatcher {
     const orderId = judgement.orderId ?? event.orderId;
     switch (judgement.verdict) {
       case 'emit':
-        yield* query(
-          `UPDATE event SET state = 'open', emits = ?, order_id = ?, note = NULL WHERE id = ?`,
-          JSON.stringify(judgement.emits),
-          orderId,
-          Number(event.id),
-        );
         return { ...event, state: 'open', emits: judgement.emits, orderId };
       case 'close':
         yield* query(
@@ -435,9 +602,14 @@ export class Dispatcher {
     this.#work.delete(eventId);
     const { failed } = work;
     const until = work.until ?? this.#core.now();
+    this.#travelling.delete(eventId);
     void this.#core
-      .transact('park', () => this.#parkEvent(eventId, until, failed))
-      .then(() => this.wake())
+      .transact('park', () => this.#parkEvent(eventId, until, failed, work.vouched))
+      .then(() => {
+        this.#observe('event parked', eventId, work, failed ? { outcome: 'failed' } : {});
+        this.#backlog = true;
+        this.wake();
+      })
       .catch((error: unknown) => {
         this.#core.log('error', `event ${eventId} could not be put back: ${asError(error).message}`);
         this.#work.set(eventId, { ...work, running: this.#work.get(eventId)?.running ?? 0 });
@@ -448,18 +620,22 @@ export class Dispatcher {
    * Another branch of the flow may have put the event back before: the earlier time counts, and so does that branch's failure.
    * A message that outlived its event (a long delay in the flow) opens it again.
    */
-  *#parkEvent(eventId: string, until: number, failed: Error | undefined): Transaction<void> {
+  *#parkEvent(eventId: string, until: number, failed: Error | undefined, vouched: boolean): Transaction<void> {
+    const owner = this.#core.instance.id;
     const row = yield* queryOne<{ attempts: number; due_at: number | null }>(
-      `SELECT attempts, due_at FROM event WHERE id = ? AND state IN ('open', 'closed')`,
+      `SELECT attempts, due_at FROM event WHERE id = ? AND (state = 'closed' OR (state = 'open' AND owner = ?))`,
       Number(eventId),
+      owner,
     );
     if (!row) return;
     const parked = row.due_at !== null;
-    const due = failed ? this.#core.now() + backOff(Number(row.attempts), this.#core.random()) : until;
+    const attempts = Number(row.attempts) + (failed && vouched ? 1 : 0);
+    const due = failed ? this.#core.now() + backOff(attempts, this.#core.random()) : until;
     yield* query(
-      `UPDATE event SET state = 'open', closed_at = NULL, due_at = ?, attempts = ?, note = ? WHERE id = ?`,
+      `UPDATE event SET state = 'open', owner = ?, closed_at = NULL, due_at = ?, attempts = ?, note = ? WHERE id = ?`,
+      owner,
       parked ? Math.min(due, Number(row.due_at)) : due,
-      failed || parked ? Number(row.attempts) : 0,
+      failed || parked ? attempts : 0,
       failed ? failed.message.slice(0, 200) : null,
       Number(eventId),
     );
@@ -483,41 +659,102 @@ export class Dispatcher {
       // Could not be put back before, because the database did not answer.
       if (work.running === 0 && work.until !== undefined) this.#park(id, work);
     }
+    if (this.#uncertain) await this.#reconcile(now);
     const quiet = [...this.#work]
       .filter(([, work]) => work.running === 0 && now - work.lastStep >= this.#core.settings.quietTime)
       .map(([id]) => id);
-    if (quiet.length > 0) {
-      const back = await this.#core.transact('close', () => this.#closeQuiet(quiet, now));
-      for (const id of quiet) {
-        const work = this.#work.get(id);
-        if (work && work.running === 0 && work.until === undefined) this.#work.delete(id);
-      }
-      if (back) this.wake();
-    }
+    for (let from = 0; from < quiet.length; from += CLOSED_AT_ONCE)
+      await this.#close(quiet.slice(from, from + CLOSED_AT_ONCE), now);
     await this.#core.transact('deadlines', () => raiseMissed(now));
+    const { instance } = this.#core;
+    if (instance.shared) await this.#core.transact('adopt', () => this.#adopt(now));
+    // What others have handed over or freed tells nobody.
+    if (instance.shared || this.#trial !== undefined) this.wake();
   }
 
-  *#closeQuiet(ids: string[], now: number): Transaction<boolean> {
-    let back = false;
+  async #close(ids: string[], now: number): Promise<void> {
+    const closing = ids.map((id) => [id, this.#work.get(id)] as const);
+    // A step that begins meanwhile opens it again.
+    for (const [, work] of closing) if (work) work.held = false;
+    const back = await this.#core.transact('close', () => this.#closeQuiet(ids, now));
+    for (const [id, work] of closing) {
+      if (!work || this.#work.get(id) !== work || work.running > 0 || work.until !== undefined) continue;
+      this.#work.delete(id);
+      if (!back.has(id)) this.#observe('event closed', id, work, { milliseconds: now - work.storedAt });
+    }
+    if (back.size > 0) {
+      this.#backlog = true;
+      this.wake();
+    }
+  }
+
+  /** What the ledger holds to be in work here and is not: the answer to its claim was lost with the connection. */
+  async #reconcile(now: number): Promise<void> {
+    if (this.#dispatching) return;
+    const present = new Set(this.#work.keys());
+    this.#uncertain = false;
+    await this.#core.transact(
+      'reconcile',
+      function* (this: Dispatcher): Transaction<void> {
+        const { id: owner } = this.#core.instance;
+        const rows = yield* query<{ id: number }>(
+          `SELECT id FROM event WHERE state = 'open' AND owner = ? AND due_at IS NULL`,
+          owner,
+        );
+        for (const row of rows) {
+          if (!present.has(String(row.id))) yield* query(`UPDATE event SET due_at = ? WHERE id = ?`, now, row.id);
+        }
+      }.bind(this),
+    );
+    this.#backlog = true;
+    this.wake();
+  }
+
+  /** Takes events that nobody owns, of kinds that the flows here receive. */
+  *#adopt(now: number): Transaction<void> {
+    const kinds = [...new Set([...this.#receivers.keys()].map((key) => key.slice(key.indexOf(' ') + 1)))];
+    if (kinds.length === 0) return;
+    yield* query(
+      `UPDATE event SET owner = ?, due_at = CASE WHEN note = 'no receiver' THEN ? ELSE due_at END
+       WHERE owner IS NULL AND id IN (SELECT id FROM event WHERE ${OPEN} AND owner IS NULL AND (due_at <= ? OR note = 'no receiver')
+         AND kind IN (${kinds.map(() => '?').join(', ')}) ORDER BY due_at, id LIMIT ?)`,
+      this.#core.instance.id,
+      now,
+      now,
+      ...kinds,
+      Math.max(1, Math.floor(this.#core.settings.batch)),
+    );
+  }
+
+  /** @returns those that are not at their end and were put back */
+  *#closeQuiet(ids: string[], now: number): Transaction<Set<string>> {
+    const owner = this.#core.instance.id;
+    const back = new Set<string>();
     for (const id of ids) {
-      const unsettled = yield* queryOne<{ due: number | null; n: number }>(
-        `SELECT MIN(COALESCE(due_at, ?)) AS due, COUNT(*) AS n FROM effect WHERE event_id = ? AND state IN ('sending', 'in-doubt', 'waiting')`,
+      // What has a due time was put back by another branch of the flow and is not at its end.
+      const closed = yield* queryOne<{ emitted: number }>(
+        `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?
+         AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = ? AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING emitted`,
         now,
         Number(id),
-      );
-      // What has a due time was put back by another branch of the flow and is not at its end.
-      const row = yield* queryOne<{ attempts: number }>(
-        `SELECT attempts FROM event WHERE id = ? AND state = 'open' AND due_at IS NULL`,
+        owner,
         Number(id),
       );
-      if (!row) continue;
-      if (Number(unsettled?.n ?? 0) === 0) {
-        yield* query(`UPDATE event SET state = 'closed', closed_at = ?, attempts = 0 WHERE id = ?`, now, Number(id));
-        yield* settle(now, { subject: `event ${id}`, code: 'EVENT_FAILS' }, 'dropline', 'It ran to its end.');
+      if (closed) {
+        if (Number(closed.emitted) > 1)
+          yield* settle(now, { subject: `event ${id}`, code: 'EVENT_FAILS' }, 'dropline', 'It ran to its end.');
         continue;
       }
+      const row = yield* queryOne<{ attempts: number; due: number }>(
+        `SELECT attempts, (SELECT MIN(COALESCE(due_at, ?)) FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) AS due
+         FROM event WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?`,
+        now,
+        Number(id),
+        owner,
+      );
+      if (!row) continue;
       // Due, and yet the message never reached its step: the flow may have lost it, which must not go on for ever.
-      const due = Number(unsettled?.due ?? now);
+      const due = Number(row.due);
       const missed = due <= now;
       yield* query(
         `UPDATE event SET due_at = ?, attempts = ? WHERE id = ?`,
@@ -525,9 +762,20 @@ export class Dispatcher {
         missed ? Number(row.attempts) : 0,
         Number(id),
       );
-      back = true;
+      back.add(id);
     }
     return back;
+  }
+
+  #observe(
+    what: 'event emitted' | 'event parked' | 'event closed',
+    eventId: string,
+    work: Work | undefined,
+    more: { attempt?: number; outcome?: string; milliseconds?: number },
+  ): void {
+    if (!work) return;
+    const { kind, orderId, partner } = work;
+    this.#core.observe({ what, eventId, kind, orderId, partner, ...more });
   }
 
   #wakeAt(time: number): void {
@@ -555,12 +803,16 @@ export class Dispatcher {
 
 function newWork(now: number): Work {
   return {
+    kind: '',
+    orderId: undefined,
+    partner: undefined,
+    storedAt: now,
     lastStep: now,
     running: 0,
     until: undefined,
     failed: undefined,
-    emittedAt: now,
     emission: 0,
-    stepped: false,
+    vouched: false,
+    held: false,
   };
 }

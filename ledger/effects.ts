@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import { BusinessRefusal, ConfigurationMistake, DroplineError, TemporaryFault, asError } from '../orders/errors.ts';
 import type { Attempt, Json, Write, Writer } from '../partners/write.ts';
-import { backOff, type Core } from './core.ts';
+import { correlated } from './correlation.ts';
+import { backOff, type Core, type Happening } from './core.ts';
 import { raise, settle } from './exceptions.ts';
 import { note } from './history.ts';
+import { mayBeForgotten } from './restored.ts';
+import { isRedacted } from './retention.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
 /**
@@ -45,6 +48,8 @@ interface Frame extends Identity {
   settleTime: number;
   /** Re-checked in the transaction of each intent; throws when the document's state forbids the call (a cancelled PO is not sent). */
   guard?: (() => Transaction<void>) | undefined;
+  /** Whether the write at hand takes a person's number for its result. */
+  adopts?: boolean;
 }
 
 export interface Operation<Result> extends Frame {
@@ -79,6 +84,12 @@ export class Obsolete extends Error {
   }
 }
 
+/** A person's answer to a write that was refused or that nobody can look up: the number that it has at the partner, and who says so. */
+export interface Given {
+  number: string;
+  by: string;
+}
+
 /** How often a write is sent before a person is asked, when each answer was lost and the partner never has it. */
 const MOST_SENDS = 10;
 
@@ -93,6 +104,8 @@ interface EffectRow {
   result: string | null;
   error_code: string | null;
   error: string | null;
+  given: string | null;
+  lost: number;
   first_started_at: number;
   started_at: number;
   due_at: number | null;
@@ -104,12 +117,18 @@ type Next<Result> =
   | { next: 'send'; attempt: number; look: boolean }
   | { next: 'find'; attempt: number; since: number }
   | { next: 'wait'; until: number; reason: string }
+  /** `changed`: the content is not the one that the number was given for. */
+  | { next: 'adopt'; attempt: number; given: Given; changed: boolean }
   | { next: 'refuse'; error: Error; raised?: boolean };
 
 /** Who is told of a step, so that events close only when all is quiet. */
 export interface EffectListener {
   started(eventId: string): void;
   ended(eventId: string): void;
+  /** Whether the event is certainly in work by this process, so that a crash from here on is made good. */
+  isHeld(eventId: string): boolean;
+  /** It is from now on. */
+  held(eventId: string): void;
 }
 
 export function createEffects(core: Core, listener: EffectListener): Effects {
@@ -129,22 +148,33 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     const key = `${op.kind}/${op.partner}/${op.document}`;
     const hash = contentHash(op.content);
     return busy(op.eventId, key, async () => {
-      const known = await core.transact(`look up ${op.kind}`, function* () {
-        yield* reopen(op.eventId);
-        return yield* recorded<Result>(key, hash, op);
-      });
+      if (!listener.isHeld(op.eventId)) await hold(op.eventId);
+      const known = await core.read(() => recorded<Result>(key, hash, op));
       if (known) return { result: known.result, replayed: true };
-      const result = await op.call((write) => perform(op, `${key}/${write.step}`, hash, write));
-      return record(key, hash, op, function* () {
-        if (op.record) yield* op.record(result);
-        return result;
-      });
+      const results = new Results(core);
+      let result: Result;
+      try {
+        result = await op.call((write) => perform(op, `${key}/${write.step}`, hash, write, results));
+      } catch (thrown) {
+        await results.commit(`result of ${op.kind}`);
+        throw thrown;
+      }
+      return results.commit(`record ${op.kind}`, () =>
+        record(key, hash, op, function* () {
+          if (op.record) yield* op.record(result);
+          return result;
+        }),
+      );
     });
   }
 
   function once<Result>(decision: Decision<Result>): Promise<Recorded<Result>> {
     const key = [decision.kind, decision.partner, decision.document].filter((part) => part !== undefined).join('/');
-    return busy(decision.eventId, key, () => record(key, contentHash(decision.content), decision, decision.decide));
+    return busy(decision.eventId, key, async () => {
+      if (!listener.isHeld(decision.eventId)) await hold(decision.eventId);
+      const hash = contentHash(decision.content);
+      return core.transact(`record ${decision.kind}`, () => record(key, hash, decision, decision.decide));
+    });
   }
 
   /** The event counts as busy meanwhile, also for a caller that only shares what another one began. */
@@ -157,48 +187,52 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     }
   }
 
-  function record<Result>(
+  function* record<Result>(
     key: string,
     hash: string,
     identity: Identity & { partner?: string },
     decide: () => Transaction<Result>,
-  ): Promise<Recorded<Result>> {
-    return core.transact(`record ${identity.kind}`, function* (): Transaction<Recorded<Result>> {
-      yield* reopen(identity.eventId);
-      const known = yield* recorded<Result>(key, hash, identity);
-      if (known) return { result: known.result, replayed: true };
-      const result = yield* decide();
-      const now = core.now();
-      yield* query(
-        `INSERT INTO effect (key, event_id, order_id, partner, kind, document, state, attempt, content_hash, result, first_started_at, started_at, finished_at)
-         VALUES (?, ?, ?, ?, ?, ?, 'done', 1, ?, ?, ?, ?, ?)`,
-        key,
-        Number(identity.eventId),
-        identity.orderId,
-        identity.partner,
-        identity.kind,
-        identity.document,
-        hash,
-        JSON.stringify(result),
-        now,
-        now,
-        now,
-      );
-      yield* note(now, {
-        orderId: identity.orderId,
-        eventId: identity.eventId,
-        what: identity.kind,
-        subject: identity.document,
-        detail: { ...(identity.partner ? { partner: identity.partner } : {}), ...summaryOf(result) },
-      });
-      return { result, replayed: false };
+  ): Transaction<Recorded<Result>> {
+    const known = yield* recorded<Result>(key, hash, identity);
+    if (known) return { result: known.result, replayed: true };
+    const result = yield* decide();
+    const now = core.now();
+    yield* query(
+      `INSERT INTO effect (key, event_id, order_id, partner, kind, document, state, attempt, content_hash, result, first_started_at, started_at, finished_at)
+       VALUES (?, ?, ?, ?, ?, ?, 'done', 1, ?, ?, ?, ?, ?)`,
+      key,
+      Number(identity.eventId),
+      identity.orderId,
+      identity.partner,
+      identity.kind,
+      identity.document,
+      hash,
+      JSON.stringify(result),
+      now,
+      now,
+      now,
+    );
+    yield* note(now, {
+      orderId: identity.orderId,
+      eventId: identity.eventId,
+      what: identity.kind,
+      subject: identity.document,
+      detail: { ...(identity.partner ? { partner: identity.partner } : {}), ...summaryOf(result) },
     });
+    return { result, replayed: false };
   }
 
   /** One outbound call: intent, call, result, each committed; in doubt it is settled the way the adapter says. */
-  function perform<Result extends Json>(op: Frame, key: string, hash: string, write: Write<Result>): Promise<Result> {
+  function perform<Result extends Json>(
+    whole: Frame,
+    key: string,
+    hash: string,
+    write: Write<Result>,
+    results: Results,
+  ): Promise<Result> {
+    const op: Frame = { ...whole, adopts: write.adopt !== undefined };
     return single(key, async () => {
-      let next = await core.transact(`intend ${op.kind} ${write.step}`, () => intend<Result>(op, key, hash, write));
+      let next = await results.commit(`intend ${op.kind} ${write.step}`, () => intend<Result>(op, key, hash, write));
       for (;;) {
         switch (next.next) {
           case 'answer':
@@ -212,8 +246,11 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
           case 'find':
             next = await find(op, key, write, next.attempt, next.since);
             break;
+          case 'adopt':
+            next = await adopt(op, key, write, next);
+            break;
           case 'send':
-            next = await send(op, key, write, next.attempt, next.look);
+            next = await send(op, key, write, next.attempt, next.look, results);
         }
       }
     });
@@ -226,19 +263,26 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     hash: string,
     write: Write<Result>,
   ): Transaction<Next<Result>> {
-    yield* reopen(op.eventId);
     const now = core.now();
     const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
     if (row?.state === 'done') {
       const known = yield* recorded<Result>(key, hash, op);
       return { next: 'answer', result: known!.result };
     }
+    // What a person says to be there is taken over even when the document is no longer wanted.
+    if (row?.given && write.adopt && (row.state === 'asked' || row.state === 'refused')) {
+      const given = JSON.parse(row.given) as Given;
+      return { next: 'adopt', attempt: row.attempt, given, changed: row.content_hash !== hash };
+    }
     const forbidden = yield* forbid(op, row);
     if (!row) {
       if (forbidden) return { next: 'refuse', error: forbidden, raised: false };
+      if (yield* isRedacted(op.orderId)) return { next: 'refuse', error: orderRedacted(op), raised: false };
+      // A ledger that was put back from a backup has forgotten its intents of since then: in doubt from the start.
+      const forgotten = write.settle !== 'idempotent' && (yield* mayBeForgotten(op));
       yield* query(
         `INSERT INTO effect (key, event_id, order_id, partner, kind, document, step, state, attempt, content_hash, summary, first_started_at, started_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?, ?, ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)`,
         key,
         Number(op.eventId),
         op.orderId,
@@ -246,12 +290,20 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         op.kind,
         op.document,
         write.step,
+        forgotten ? 'in-doubt' : 'sending',
         hash,
         write.summary ? JSON.stringify(write.summary) : null,
         now,
         now,
       );
-      return { next: 'send', attempt: 1, look: true };
+      if (!forgotten) return { next: 'send', attempt: 1, look: true };
+      if (write.settle === 'probe') return { next: 'find', attempt: 1, since: now };
+      return yield* ask(
+        op,
+        key,
+        1,
+        `The ledger was put back from a backup, so it does not know whether ${op.partner} has done "${describe(op, write)}" before, and it cannot be asked.`,
+      );
     }
     switch (row.state) {
       case 'refused':
@@ -276,7 +328,10 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
             `Whether ${op.partner} has done "${describe(op, write)}" is not known, and its content has changed since.`,
           );
         }
+        if (row.state === 'sending') yield* query(`UPDATE effect SET lost = lost + 1 WHERE key = ?`, key);
         if (write.settle === 'idempotent') {
+          if (row.state === 'in-doubt' && (row.due_at ?? 0) > now)
+            return { next: 'wait', until: row.due_at ?? now, reason: row.error ?? 'in doubt' };
           if (forbidden)
             return yield* ask(
               op,
@@ -293,7 +348,10 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
             row.attempt,
             `Whether ${op.partner} has done "${describe(op, write)}" is not known, and it cannot be asked.`,
           );
-        const due = row.state === 'in-doubt' ? (row.due_at ?? now) : Number(row.started_at) + op.settleTime;
+        // A jump of the clock is no time that has gone by.
+        const unsettled = Math.max(Number(row.started_at), core.steadySince()) + op.settleTime;
+        const due =
+          row.state === 'in-doubt' && core.steadySince() <= Number(row.started_at) ? (row.due_at ?? now) : unsettled;
         if (due <= now) return { next: 'find', attempt: row.attempt, since: Number(row.first_started_at) };
         yield* query(
           `UPDATE effect SET state = 'in-doubt', due_at = ? WHERE key = ? AND attempt = ?`,
@@ -344,23 +402,47 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     write: Write<Result>,
     number: number,
     look: boolean,
+    results: Results,
   ): Promise<Next<Result>> {
     const attempt: Attempt = { key, number, signal: new AbortController().signal };
     core.crashPoint(`before send ${op.kind} ${write.step}`);
+    // Frozen between the intent and here: others may be at it by now. What they find is an intent, and they ask the partner.
+    if (!core.instance.holdsLease()) {
+      return { next: 'wait', until: core.now() + core.settings.lease, reason: 'others have taken over' };
+    }
+    const began = core.now();
     let result: Result;
     let adopted = false;
     try {
       // A retry looks first: what was taken for certainly not sent, or sent again by a person's word, may be there after all.
       const looks = look && write.settle === 'probe' && (write.look === 'always' || number > 1);
-      const found = looks ? await write.find() : undefined;
+      const id = correlationId(op, key);
+      const found = looks ? await correlated(id, () => write.find()) : undefined;
       adopted = found !== undefined;
-      result = found ?? (await write.send(attempt));
+      result = found ?? (await correlated(id, () => write.send(attempt)));
     } catch (thrown) {
       core.crashPoint(`after failed send ${op.kind} ${write.step}`);
       return settleFailure(op, key, write, number, asError(thrown));
     }
     core.crashPoint(`after send ${op.kind} ${write.step}`);
-    return commit(op, key, number, result, adopted);
+    observe('effect done', op, key, number, {
+      outcome: adopted ? 'adopted' : 'answered',
+      milliseconds: core.now() - began,
+    });
+    if (number > 1 || adopted || !canWait(write)) return commit(op, key, number, result, adopted);
+    results.add(() => settleSmoothly(op, key, result));
+    return { next: 'answer', result };
+  }
+
+  function observe(
+    what: Happening['what'],
+    op: Frame,
+    effect: string,
+    attempt: number,
+    more: { outcome?: string; milliseconds?: number } = {},
+  ): void {
+    const { eventId, orderId, partner, kind } = op;
+    core.observe({ what, eventId, orderId, partner, kind, effect, attempt, ...more });
   }
 
   async function find<Result extends Json>(
@@ -374,11 +456,12 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     core.crashPoint(`before find ${op.kind} ${write.step}`);
     let found: Result | undefined;
     try {
-      found = await write.find();
+      found = await correlated(correlationId(op, key), () => write.find());
     } catch (thrown) {
       return postpone(op, key, attempt, 'in-doubt', asError(thrown), since);
     }
     core.crashPoint(`after find ${op.kind} ${write.step}`);
+    if (found !== undefined) observe('effect done', op, key, attempt, { outcome: 'adopted' });
     if (found !== undefined) return commit(op, key, attempt, found, true);
     return core.transact(`retry ${op.kind} ${write.step}`, function* (): Transaction<Next<Result>> {
       yield* query(
@@ -398,17 +481,56 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
           `${op.partner} does not know of "${describe(op, write)}". Because it is about money it is not sent again by itself.`,
         );
       }
-      if (attempt >= MOST_SENDS) {
+      const lost = Number(row?.lost ?? 0);
+      if (lost >= MOST_SENDS) {
         return yield* ask(
           op,
           key,
           attempt,
-          `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times and does not have it.`,
+          `${op.partner} left "${describe(op, write)}" unanswered ${lost} times and does not have it.`,
         );
       }
       const taken = yield* takeAttempt<Result>(key, row?.content_hash ?? '', attempt, core.now());
       return taken.next === 'send' ? { ...taken, look: false } : taken;
     });
+  }
+
+  /** What the adapter makes of a person's number is the result. A number that it does not take leaves everything as it was. */
+  async function adopt<Result extends Json>(
+    op: Frame,
+    key: string,
+    write: Write<Result>,
+    { attempt, given, changed }: Extract<Next<Result>, { next: 'adopt' }>,
+  ): Promise<Next<Result>> {
+    core.crashPoint(`before adopt ${op.kind} ${write.step}`);
+    let result: Result;
+    try {
+      if (!write.adopt) throw new Error(`${key} takes no number`);
+      if (changed)
+        throw new BusinessRefusal(
+          'CONTENT_CHANGED',
+          'The content has changed since, so it may stand for something else.',
+        );
+      const { adopt: take } = write;
+      result = await correlated(correlationId(op, key), () => take(given.number));
+    } catch (thrown) {
+      core.crashPoint(`after failed adopt ${op.kind} ${write.step}`);
+      return core.transact(`number of ${op.kind} refused`, function* (): Transaction<Next<Result>> {
+        const row = yield* queryOne<EffectRow>(
+          `UPDATE effect SET given = NULL WHERE key = ? AND attempt = ? AND state <> 'done' RETURNING *`,
+          key,
+          attempt,
+        );
+        const code = row?.error_code ?? 'IN_DOUBT';
+        const message = `"${given.number}" was not taken: ${asError(thrown).message} What had happened before: ${row?.error ?? ''}`;
+        const about = { orderId: op.orderId, eventId: op.eventId, effectKey: key };
+        yield* raise(core.now(), { subject: key, code, message, ...about });
+        return { next: 'refuse', error: new BusinessRefusal(code, message) };
+      });
+    }
+    core.crashPoint(`after adopt ${op.kind} ${write.step}`);
+    observe('effect done', op, key, attempt, { outcome: 'adopted' });
+    return commit(op, key, attempt, result, true, given);
   }
 
   function commit<Result extends Json>(
@@ -417,33 +539,57 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     attempt: number,
     result: Result,
     adopted: boolean,
+    given?: Given,
   ): Promise<Next<Result>> {
-    return core.transact(`result of ${op.kind}`, function* (): Transaction<Next<Result>> {
-      const now = core.now();
-      const mine = yield* queryOne(
-        `UPDATE effect SET state = 'done', result = ?, error_code = NULL, error = NULL, due_at = NULL, finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done' RETURNING key`,
-        JSON.stringify(result ?? null),
-        now,
-        key,
-        attempt,
-      );
-      if (!mine) {
-        // Another instance went on while this one was frozen: what stands in the ledger counts.
-        const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
-        if (row?.state === 'done') return { next: 'answer', result: JSON.parse(row.result ?? 'null') as Result };
-        return { next: 'wait', until: now + 1000, reason: 'another instance is at it' };
-      }
-      yield* settle(now, { subject: key }, 'dropline', adopted ? 'Found at the partner.' : 'Done after all.');
-      if (adopted)
-        yield* note(now, {
-          orderId: op.orderId,
-          eventId: op.eventId,
-          what: 'found at the partner',
-          subject: key,
-          detail: summaryOf(result),
-        });
-      return { next: 'answer', result };
-    });
+    return core.transact(`result of ${op.kind}`, () => settleResult(op, key, attempt, result, adopted, given));
+  }
+
+  /** The result of a first attempt that went well: by far the most frequent, and there is nothing to settle with it. */
+  function* settleSmoothly<Result extends Json>(op: Frame, key: string, result: Result): Transaction<void> {
+    const smooth = yield* queryOne(
+      `UPDATE effect SET state = 'done', result = ?, finished_at = ? WHERE key = ? AND attempt = 1 AND state = 'sending' RETURNING key`,
+      JSON.stringify(result ?? null),
+      core.now(),
+      key,
+    );
+    if (smooth) return;
+    const next = yield* settleResult(op, key, 1, result, false);
+    if (next.next === 'wait') throw new Waiting(next.until, next.reason);
+  }
+
+  function* settleResult<Result extends Json>(
+    op: Frame,
+    key: string,
+    attempt: number,
+    result: Result,
+    adopted: boolean,
+    given?: Given,
+  ): Transaction<Next<Result>> {
+    const now = core.now();
+    const mine = yield* queryOne(
+      `UPDATE effect SET state = 'done', result = ?, error_code = NULL, error = NULL, due_at = NULL, finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done' RETURNING key`,
+      JSON.stringify(result ?? null),
+      now,
+      key,
+      attempt,
+    );
+    if (!mine) {
+      // Another instance went on while this one was frozen: what stands in the ledger counts.
+      const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
+      if (row?.state === 'done') return { next: 'answer', result: JSON.parse(row.result ?? 'null') as Result };
+      return { next: 'wait', until: now + 1000, reason: 'another instance is at it' };
+    }
+    if (given) yield* settle(now, { subject: key }, given.by, `Done, as ${given.number}.`);
+    else yield* settle(now, { subject: key }, 'dropline', adopted ? 'Found at the partner.' : 'Done after all.');
+    if (adopted)
+      yield* note(now, {
+        orderId: op.orderId,
+        eventId: op.eventId,
+        what: 'found at the partner',
+        subject: key,
+        detail: { ...summaryOf(result), ...given },
+      });
+    return { next: 'answer', result };
   }
 
   function settleFailure<Result>(
@@ -453,10 +599,16 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     attempt: number,
     error: Error,
   ): Promise<Next<Result>> {
-    if (error instanceof TemporaryFault) return postpone(op, key, attempt, 'waiting', error);
+    if (error instanceof TemporaryFault) {
+      return core
+        .read(() => isDoubtful(key, write))
+        .then((doubtful) => postpone(op, key, attempt, doubtful ? 'in-doubt' : 'waiting', error));
+    }
     if (error instanceof BusinessRefusal || error instanceof ConfigurationMistake) {
       return core.transact(`refusal of ${op.kind}`, function* (): Transaction<Next<Result>> {
-        yield* refuse(op, key, attempt, 'refused', error.code, error.message);
+        // Wrong credentials say nothing of an earlier attempt whose answer was lost.
+        const doubtful = error instanceof ConfigurationMistake && (yield* isDoubtful(key, write));
+        yield* refuse(op, key, attempt, doubtful ? 'asked' : 'refused', error.code, error.message);
         return { next: 'refuse', error };
       });
     }
@@ -471,13 +623,19 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
           `Whether ${op.partner} has done "${describe(op, write)}" is not known, and it cannot be asked. ${error.message}`,
         );
       }
-      const due = now + (write.settle === 'idempotent' ? backOff(attempt, core.random()) : op.settleTime);
-      if (write.settle === 'idempotent' && attempt >= MOST_SENDS) {
+      const row = yield* queryOne<{ lost: number }>(
+        `UPDATE effect SET lost = lost + 1 WHERE key = ? AND attempt = ? RETURNING lost`,
+        key,
+        attempt,
+      );
+      const lost = Number(row?.lost ?? 0);
+      const due = now + (write.settle === 'idempotent' ? backOff(Math.max(1, lost), core.random()) : op.settleTime);
+      if (write.settle === 'idempotent' && lost >= MOST_SENDS) {
         return yield* ask(
           op,
           key,
           attempt,
-          `${op.partner} left "${describe(op, write)}" unanswered ${attempt} times. ${error.message}`,
+          `${op.partner} left "${describe(op, write)}" unanswered ${lost} times. ${error.message}`,
         );
       }
       yield* query(
@@ -488,6 +646,9 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         key,
         attempt,
       );
+      observe('effect in doubt', op, key, attempt, {
+        outcome: error instanceof DroplineError ? error.code : 'UNEXPECTED',
+      });
       yield* note(now, {
         orderId: op.orderId,
         eventId: op.eventId,
@@ -497,6 +658,16 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       });
       return { next: 'wait', until: due, reason: error.message };
     });
+  }
+
+  /**
+   * Whether an earlier attempt may have been done although this one certainly was not. A write that is looked up is known to be
+   * missing before it is sent again; one that is simply repeated is not.
+   */
+  function* isDoubtful(key: string, write: { settle: string }): Transaction<boolean> {
+    if (write.settle !== 'idempotent') return false;
+    const row = yield* queryOne<{ lost: number }>(`SELECT lost FROM effect WHERE key = ?`, key);
+    return Number(row?.lost ?? 0) > 0;
   }
 
   /** Temporary: comes back by itself, until the patience is at its end and a person is asked. */
@@ -540,22 +711,27 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         key,
         attempt,
       );
+      observe('effect retried', op, key, attempt, {
+        outcome: error instanceof DroplineError ? error.code : 'UNEXPECTED',
+      });
       return { next: 'wait', until: now + wait, reason: error.message };
     });
   }
 
   function* ask<Result>(op: Frame, key: string, attempt: number, message: string): Transaction<Next<Result>> {
-    const advice = `${message} Look it up at ${op.partner}. If it is not there, have it tried again; if it is, settle this by hand.`;
+    const advice = `${message} Look it up at ${op.partner}. If it is not there, have it tried again; if it is, ${op.adopts ? 'mark it done with its number there' : 'settle this by hand'}.`;
     yield* refuse(op, key, attempt, 'asked', 'IN_DOUBT', advice);
     return { next: 'refuse', error: new BusinessRefusal('IN_DOUBT', advice) };
   }
 
   function* refuse(op: Frame, key: string, attempt: number, state: 'refused' | 'asked', code: string, message: string) {
+    observe(state === 'asked' ? 'effect asked' : 'effect refused', op, key, attempt, { outcome: code });
     yield* query(
-      `UPDATE effect SET state = ?, due_at = NULL, error_code = ?, error = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
+      `UPDATE effect SET state = ?, due_at = NULL, error_code = ?, error = ?, adopts = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
       state,
       code,
       message,
+      op.adopts ? 1 : 0,
       key,
       attempt,
     );
@@ -566,7 +742,8 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   function* recorded<Result>(key: string, hash: string, identity: Identity) {
     const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ? AND state = 'done'`, key);
     if (!row) return undefined;
-    if (row.content_hash !== hash) {
+    // What is left of a redacted order is not what the hash was made of, and nothing is sent from here.
+    if (row.content_hash !== hash && !(yield* isRedacted(identity.orderId))) {
       throw new BusinessRefusal(
         'EFFECT_DIVERGED',
         `${identity.kind} of ${identity.document} was done before with other lines, quantities, costs or another address. It is not done again; compare the order's history.`,
@@ -579,15 +756,64 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   /**
    * A message of a closed event that reaches an effect opens it again, so that a crash from here on is made good. It is in
    * work, not due: emitting it again would send it through the same long delay once more, for ever.
+   * @throws Waiting when another instance has taken the event over: it goes on there
    */
-  function* reopen(eventId: string) {
-    yield* query(
-      `UPDATE event SET state = 'open', due_at = NULL, closed_at = NULL WHERE id = ? AND state = 'closed'`,
-      Number(eventId),
-    );
+  async function hold(eventId: string): Promise<void> {
+    await core.transact('hold', function* (): Transaction<void> {
+      const { id: owner } = core.instance;
+      const mine = yield* queryOne(
+        `UPDATE event SET owner = ?, due_at = CASE WHEN state = 'closed' THEN NULL ELSE due_at END, state = 'open', closed_at = NULL
+         WHERE id = ? AND (state = 'closed' OR (state = 'open' AND (owner = ? OR owner IS NULL))) RETURNING id`,
+        owner,
+        Number(eventId),
+        owner,
+      );
+      if (mine) return;
+      const other = yield* queryOne(`SELECT id FROM event WHERE id = ? AND state = 'open'`, Number(eventId));
+      if (other) throw new Waiting(core.now() + core.settings.lease, 'another instance goes on with it');
+    });
+    listener.held(eventId);
   }
 
   return { operation, once, isRaised: (error) => error instanceof Error && raised.has(error) };
+}
+
+/** Whether two contents are the same business content, whatever the order of their fields. */
+export function sameContent(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}
+
+/**
+ * Whether a result may wait for the next commit of its operation. A crash before it leaves a doubt that settles itself; one that
+ * only a person can settle, or that is about money, is not risked to save a commit.
+ */
+function canWait(write: Write<Json>): boolean {
+  return write.settle === 'idempotent' || (write.settle === 'probe' && write.whenMissing !== 'ask');
+}
+
+/** Results of an operation's calls that ride with its next commit: the next intent, or its record. */
+class Results {
+  #waiting: (() => Transaction<void>)[] = [];
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  add(settle: () => Transaction<void>): void {
+    this.#waiting.push(settle);
+  }
+
+  async commit<Result>(name: string, further?: () => Transaction<Result>): Promise<Result> {
+    const waiting = this.#waiting;
+    if (waiting.length === 0 && !further) return undefined as Result;
+    const outcome = await this.#core.transact(name, function* (): Transaction<Result> {
+      for (const settle of waiting) yield* settle();
+      return (further ? yield* further() : undefined) as Result;
+    });
+    this.#waiting = this.#waiting.filter((settle) => !waiting.includes(settle));
+    return outcome;
+  }
 }
 
 /** SHA-256 over JSON with sorted keys: the same business content gives the same hash whatever the order of its fields. */
@@ -605,8 +831,21 @@ function canonical(value: unknown): string {
   return JSON.stringify(value ?? null);
 }
 
+/** What stands in the log of the partner's side too: numbers and references, never people. */
+function correlationId(op: Frame, key: string): string {
+  return `${op.orderId ?? op.document}/${key}`;
+}
+
 function describe(op: Frame, write: { step: string }): string {
   return `${op.kind} ${op.document} (${write.step})`;
+}
+
+function orderRedacted(op: Frame): BusinessRefusal {
+  return new BusinessRefusal(
+    'ORDER_REDACTED',
+    `Order ${op.orderId} was finished long ago and its personal data have been removed, so ${op.kind} of ${op.document} cannot be sent to ${op.partner} any more. Do it there by hand, then settle this.`,
+    { status: 'order redacted' },
+  );
 }
 
 function asRefusal(row: EffectRow): BusinessRefusal {

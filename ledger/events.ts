@@ -38,6 +38,7 @@ export interface EventRow {
   body: string;
   state: EventState;
   emits: string | null;
+  note: string | null;
   attempts: number;
   emitted: number;
   stored_at: number;
@@ -54,14 +55,22 @@ export async function storeFacts(
   facts: InboundFact<string>[],
   raw: string | undefined,
 ): Promise<{ stored: number; repeated: number }> {
-  return core.transact('store', function* () {
-    let stored = 0;
-    for (const fact of facts) {
-      if (yield* insertEvent(core, { partner, kind: fact.kind, dedupeKey: fact.dedupeKey, body: fact.body, raw }))
-        stored += 1;
-    }
-    return { stored, repeated: facts.length - stored };
+  const ids = await core.transact('store', function* (): Transaction<(string | undefined)[]> {
+    const inserted: (string | undefined)[] = [];
+    for (const { kind, dedupeKey, body } of facts)
+      inserted.push(yield* insertEvent(core, { partner, kind, dedupeKey, body, raw }));
+    return inserted;
   });
+  facts.forEach(({ kind }, index) => {
+    const eventId = ids[index];
+    core.observe(
+      eventId === undefined
+        ? { what: 'event repeated', partner, kind }
+        : { what: 'event stored', partner, kind, eventId },
+    );
+  });
+  const stored = ids.filter((id) => id !== undefined).length;
+  return { stored, repeated: facts.length - stored };
 }
 
 /** Inserts an event; `undefined` when it is a repeat. */
@@ -86,8 +95,8 @@ export function* insertEvent(
   const key = known ? `${event.dedupeKey}#${hash.slice(0, 12)}` : event.dedupeKey;
   const now = core.now();
   const row = yield* queryOne<{ id: number }>(
-    `INSERT INTO event (partner, kind, dedupe_key, content_hash, order_id, body, raw, state, stored_at, due_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, 'stored', ?, ?) ON CONFLICT (partner, dedupe_key) DO NOTHING RETURNING id`,
+    `INSERT INTO event (partner, kind, dedupe_key, content_hash, order_id, body, raw, state, owner, stored_at, due_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, 'stored', ?, ?, ?) ON CONFLICT (partner, dedupe_key) DO NOTHING RETURNING id`,
     event.partner,
     event.kind,
     key,
@@ -95,9 +104,11 @@ export function* insertEvent(
     event.orderId,
     JSON.stringify(event.body),
     event.raw,
+    core.instance.id,
     now,
     now,
   );
+  core.stir();
   return row ? String(row.id) : undefined;
 }
 
@@ -106,20 +117,23 @@ export function* getEvent(id: string) {
   return row ? asEvent(row) : undefined;
 }
 
-/** Has an event judged (again) or run through the flow again, at once. */
-export function* rerunEvent(id: string, state: 'stored' | 'open', now: number) {
+/** Has an event judged (again) or run through the flow again, at once and here. */
+export function* rerunEvent(core: Core, id: string, state: 'stored' | 'open') {
+  core.stir();
   yield* query(
-    `UPDATE event SET state = ?, due_at = ?, attempts = 0, closed_at = NULL WHERE id = ?`,
+    `UPDATE event SET state = ?, due_at = ?, owner = ?, attempts = 0, note = NULL, closed_at = NULL WHERE id = ?`,
     state,
-    now,
+    core.now(),
+    core.instance.id,
     Number(id),
   );
 }
 
 /** Events that wait for something to come first are judged at once, because it may have come. */
-export function* hurryWaiting(orderId: string, now: number) {
+export function* hurryWaiting(core: Core, orderId: string, now: number) {
+  core.stir();
   yield* query(
-    `UPDATE event SET due_at = ? WHERE state = 'waiting' AND (order_id = ? OR order_id IS NULL)`,
+    `UPDATE event SET due_at = ? WHERE state IN ('stored', 'waiting', 'open') AND state = 'waiting' AND (order_id = ? OR order_id IS NULL)`,
     now,
     orderId,
   );

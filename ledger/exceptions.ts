@@ -1,5 +1,6 @@
+import { actionsOf, type Action, type Situation } from './actions.ts';
 import { note } from './history.ts';
-import { query, queryOne } from './store.ts';
+import { query, queryOne, type Transaction } from './store.ts';
 
 /** What needs a person. */
 export interface Exception {
@@ -15,6 +16,8 @@ export interface Exception {
   settledAt: number | null;
   settledBy: string | null;
   settlement: string | null;
+  /** What a person can safely do about it as things stand; none once it is settled. */
+  actions: Action[];
 }
 
 interface Raised {
@@ -95,31 +98,98 @@ export function* settle(
   return rows.length;
 }
 
-export function* exceptions(filter: { state?: 'open' | 'settled'; orderId?: string; id?: string } = {}) {
-  const rows = yield* query<Record<string, string | number | null>>(
-    `SELECT * FROM exception WHERE (CAST(? AS TEXT) IS NULL OR state = ?) AND (CAST(? AS TEXT) IS NULL OR order_id = ?) AND (CAST(? AS BIGINT) IS NULL OR id = ?) ORDER BY raised_at DESC, id DESC LIMIT 1000`,
-    filter.state,
-    filter.state,
-    filter.orderId,
-    filter.orderId,
-    filter.id === undefined ? null : Number(filter.id),
-    filter.id === undefined ? null : Number(filter.id),
+export interface ExceptionFilter {
+  state?: 'open' | 'settled';
+  orderId?: string;
+  id?: string;
+}
+
+/** Exceptions, newest first, with the actions that are safe. */
+export function* exceptions(filter: ExceptionFilter = {}): Transaction<Exception[]> {
+  return (yield* exceptionsAsTheyStand(filter)).map(({ exception }) => exception);
+}
+
+/** The key of a person's decision about an exception: one for each time that it was raised, whoever is first. */
+export function decisionKey(exception: { id: string; raisedAt: number }): string {
+  return `decision:${exception.id}:${exception.raisedAt}`;
+}
+
+/** With what decides about the actions, for those who carry one out. */
+export function* exceptionsAsTheyStand(
+  filter: ExceptionFilter,
+): Transaction<{ exception: Exception; situation: Situation }[]> {
+  const wanted = [
+    ...(filter.state === undefined ? [] : [{ where: 'x.state = ?', value: filter.state }]),
+    ...(filter.orderId === undefined ? [] : [{ where: 'x.order_id = ?', value: filter.orderId }]),
+    ...(filter.id === undefined ? [] : [{ where: 'x.id = ?', value: Number(filter.id) }]),
+  ];
+  const rows = yield* query<ExceptionRow>(
+    `SELECT x.*, v.state AS event_state, e.kind AS effect_kind, e.state AS effect_state, e.adopts AS adopts, e.given AS given, o.state AS order_state,
+       CASE WHEN EXISTS (SELECT 1 FROM document p WHERE p.order_id = x.order_id AND p.kind = 'purchase-order' AND (p.state NOT IN ('allocated', 'cancelled')
+         OR (p.state = 'allocated' AND EXISTS (SELECT 1 FROM effect s WHERE s.order_id = p.order_id AND s.kind = 'po-send' AND s.document = p.id
+           AND s.state IN ('sending', 'in-doubt', 'asked', 'done'))))) THEN 1 ELSE 0 END AS has_left,
+       CASE WHEN EXISTS (SELECT 1 FROM event d WHERE d.order_id = x.order_id
+         AND d.dedupe_key = 'decision:' || CAST(x.id AS TEXT) || ':' || CAST(x.raised_at AS TEXT)) THEN 1 ELSE 0 END AS decided
+     FROM exception x LEFT JOIN event v ON v.id = x.event_id LEFT JOIN effect e ON e.key = x.effect_key
+       LEFT JOIN document o ON o.kind = 'order' AND o.id = x.order_id
+     WHERE ${['1 = 1', ...wanted.map(({ where }) => where)].join(' AND ')}
+     ORDER BY x.raised_at DESC, x.id DESC LIMIT 1000`,
+    ...wanted.map(({ value }) => value),
   );
-  return rows.map(
-    (row) =>
-      ({
-        id: String(row['id']),
-        subject: row['subject'],
-        code: row['code'],
-        message: row['message'],
-        orderId: row['order_id'],
-        eventId: row['event_id'] === null ? null : String(row['event_id']),
-        effectKey: row['effect_key'],
-        state: row['state'],
-        raisedAt: row['raised_at'],
-        settledAt: row['settled_at'],
-        settledBy: row['settled_by'],
-        settlement: row['settlement'],
-      }) as Exception,
-  );
+  return rows.map((row) => {
+    const situation: Situation = {
+      code: row.code,
+      event: row.event_state === null ? undefined : { state: row.event_state },
+      effect:
+        row.effect_kind === null || row.effect_state === null
+          ? undefined
+          : {
+              kind: row.effect_kind,
+              state: row.effect_state,
+              adopts: Number(row.adopts) === 1,
+              given: row.given !== null,
+            },
+      order: row.order_state === null ? undefined : { state: row.order_state, left: Number(row.has_left) === 1 },
+      decided: Number(row.decided) === 1,
+    };
+    const exception: Exception = {
+      id: String(row.id),
+      subject: row.subject,
+      code: row.code,
+      message: row.message,
+      orderId: row.order_id,
+      eventId: row.event_id === null ? null : String(row.event_id),
+      effectKey: row.effect_key,
+      state: row.state,
+      raisedAt: Number(row.raised_at),
+      settledAt: row.settled_at === null ? null : Number(row.settled_at),
+      settledBy: row.settled_by,
+      settlement: row.settlement,
+      actions: row.state === 'open' ? actionsOf(situation) : [],
+    };
+    return { exception, situation };
+  });
+}
+
+interface ExceptionRow {
+  id: number;
+  subject: string;
+  code: string;
+  message: string;
+  order_id: string | null;
+  event_id: number | null;
+  effect_key: string | null;
+  state: 'open' | 'settled';
+  raised_at: number;
+  settled_at: number | null;
+  settled_by: string | null;
+  settlement: string | null;
+  event_state: string | null;
+  effect_kind: string | null;
+  effect_state: string | null;
+  adopts: number | null;
+  given: string | null;
+  order_state: string | null;
+  has_left: number;
+  decided: number;
 }

@@ -17,6 +17,7 @@ import type { SupplierDocument, SupplierFactKind } from '../partners/supplier/po
 import { releaseStock, markShipped } from './allocations.ts';
 import type { Core } from './core.ts';
 import { expectStep, stepCame } from './deadlines.ts';
+import { judgeLinesDecision, LINES_DECISION } from './decisions.ts';
 import type { Judge, Judgement } from './dispatcher.ts';
 import { documentState, getDocument, putDocument } from './documents.ts';
 import { hurryWaiting, type Emit, type LedgerEvent } from './events.ts';
@@ -27,16 +28,6 @@ import { judgePayables, judgeRunDecision, judgeStatus } from './payments.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 import { faultOf } from './validate.ts';
 
-/** Milliseconds until the next step of the business must have come. */
-export const DEADLINES = {
-  route: 15 * 60_000,
-  send: 3_600_000,
-  acknowledge: 4 * 3_600_000,
-  tellShop: 3_600_000,
-  matchBill: 3_600_000,
-  pay: 3 * 86_400_000,
-};
-
 /** How often an event that waits for another one is looked at, should nothing hurry it. */
 const LOOK_AGAIN = 30_000;
 
@@ -46,6 +37,7 @@ const LOOK_AGAIN = 30_000;
  */
 export function createJudge(core: Core, partners: Partners): Judge {
   return function* judge(event: LedgerEvent): Transaction<Judgement> {
+    if (event.kind === LINES_DECISION) return yield* judgeLinesDecision(core, event);
     const partner = partners.get(event.partner);
     if (!partner) {
       return { verdict: 'wait', until: core.now() + LOOK_AGAIN, note: `no config node for ${event.partner}` };
@@ -136,7 +128,7 @@ function* judgeOrderState(
     yield* expectStep(
       `route ${order.id}`,
       `Order ${order.id} has not been routed to suppliers.`,
-      now + DEADLINES.route,
+      now + core.settings.deadlines.route,
       order.id,
     );
     return {
@@ -288,6 +280,7 @@ function* judgeAcknowledgement(
   yield* putDocument(checkSchema(ack), now);
   yield* putDocument(after, now);
   yield* supplierAnswered(po, now);
+  yield* expectGoods(core, after);
   yield* note(now, {
     orderId: po.orderId,
     eventId: event.id,
@@ -319,6 +312,20 @@ function* supplierAnswered(po: PurchaseOrder, now: number): Transaction<void> {
   yield* stepCame(`acknowledge ${po.id}`, now);
 }
 
+/** What a supplier has still to do for a purchase order: ship all of it, then bill it. */
+function* expectGoods(core: Core, po: PurchaseOrder): Transaction<void> {
+  const now = core.now();
+  const { ship, bill } = core.settings.deadlines;
+  if (po.state === 'acknowledged' || po.state === 'partly-shipped') {
+    const what = `${po.supplier} has not shipped all of purchase order ${po.id}, or its ship notice has not come in.`;
+    return yield* expectStep(`ship ${po.id}`, what, now + ship, po.orderId);
+  }
+  yield* stepCame(`ship ${po.id}`, now);
+  if (po.state !== 'shipped' || po.lines.every((line) => compare(line.billed, line.shipped) >= 0)) return;
+  const what = `${po.supplier} has not billed purchase order ${po.id}, or the bill has not come in.`;
+  yield* expectStep(`bill ${po.id}`, what, now + bill, po.orderId);
+}
+
 /** Lines that a supplier gave back: their stock is free again, and somebody else must deliver them. */
 function* free(core: Core, po: PurchaseOrder, freed: AffectedLine[], by: string): Transaction<Emit> {
   const now = core.now();
@@ -327,7 +334,7 @@ function* free(core: Core, po: PurchaseOrder, freed: AffectedLine[], by: string)
     yield* expectStep(
       `route ${po.orderId} ${by}`,
       `Lines that ${po.supplier} gave back from ${po.id} have not been routed again.`,
-      now + DEADLINES.route,
+      now + core.settings.deadlines.route,
       po.orderId,
     );
   const reasons = [...new Set(freed.map((line) => line.reason).filter((reason) => reason !== undefined))];
@@ -352,13 +359,14 @@ function* judgeShipment(core: Core, event: LedgerEvent, po: PurchaseOrder, shipm
   yield* putDocument(after, now);
   yield* markShipped(after);
   yield* supplierAnswered(po, now);
+  yield* expectGoods(core, after);
   yield* expectStep(
     `tell shop ${shipment.id}`,
     `Shipment ${shipment.id} has not been told to the shop and its customer.`,
-    now + DEADLINES.tellShop,
+    now + core.settings.deadlines.tellShop,
     po.orderId,
   );
-  yield* hurryWaiting(po.orderId, now);
+  yield* hurryWaiting(core, po.orderId, now);
   yield* note(now, {
     orderId: po.orderId,
     eventId: event.id,
@@ -392,10 +400,11 @@ function* judgeBill(core: Core, event: LedgerEvent, po: PurchaseOrder, bill: Bil
     };
   }
   yield* putDocument(checkSchema(bill), now, 'received');
+  yield* stepCame(`bill ${po.id}`, now);
   yield* expectStep(
     `match ${bill.id}`,
     `Bill ${bill.id} has not been matched and entered in the ERP.`,
-    now + DEADLINES.matchBill,
+    now + core.settings.deadlines.matchBill,
     po.orderId,
   );
   yield* note(now, {
@@ -424,6 +433,7 @@ function* judgeCancellation(
   yield* putDocument(after, now);
   yield* releaseStock(after);
   if (after.state === 'cancelled') yield* supplierAnswered(po, now);
+  if (after.state === 'cancelled' || after.state === 'shipped') yield* expectGoods(core, after);
   yield* note(now, {
     orderId: po.orderId,
     eventId: event.id,

@@ -1,26 +1,26 @@
 import type { InboundFact } from '../partners/adapter.ts';
+import { Backups } from './backup.ts';
 import { createCore, DEFAULT_SETTINGS, type Core, type LedgerSettings, type Tools } from './core.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { createEffects, type Effects } from './effects.ts';
-import { getEvent, rerunEvent, storeFacts } from './events.ts';
-import { exceptions, settle } from './exceptions.ts';
+import { storeFacts } from './events.ts';
 import { createJudge } from './judge.ts';
 import { Partners, type LedgerPartner } from './partners.ts';
-import { migrate, SQLITE, type Dialect } from './schema.ts';
-import { openSqlite } from './sqlite.ts';
+import { recogniseBackup } from './restored.ts';
+import { Retention } from './retention.ts';
+import { migrate } from './schema.ts';
+import {
+  answerWithNumber,
+  cancelByHand,
+  rerouteLines,
+  retryException,
+  settleByHand,
+  type RerouteAnswer,
+  type RetryAnswer,
+} from './settlements.ts';
+import { networkWarning, openSqlite } from './sqlite.ts';
 import { query, queryOne, type Store, type Transaction } from './store.ts';
-import { BusinessRefusal } from '../orders/errors.ts';
-
-/** What was decided and recorded: running its event again would only find the same decision. */
-const DECIDED = new Set([
-  'NOBODY_DELIVERS',
-  'BILL_MISMATCH',
-  'ORDER_CHANGED',
-  'ACKNOWLEDGEMENT_DIFFERS',
-  'RUN_REFUSED',
-  'PAYMENT_REJECTED',
-  'PAYMENT_UNCLEAR',
-]);
+import { asError } from '../orders/errors.ts';
 
 /**
  * The durable record under the flow: every inbound fact, every outbound effect, the documents and their history. It emits
@@ -31,15 +31,30 @@ export class Ledger {
   readonly partners: Partners;
   readonly effects: Effects;
   readonly dispatcher: Dispatcher;
+  readonly retention: Retention;
+  /** A database server has backups of its own. */
+  readonly backups: Backups | undefined;
   readonly #store: Store;
   #started = false;
 
-  constructor(store: Store, tools: Tools, settings: LedgerSettings) {
+  /** @param file where the ledger is one */
+  constructor(store: Store, tools: Tools, settings: LedgerSettings, file?: string) {
     this.#store = store;
     this.core = createCore(store, tools, settings);
     this.partners = new Partners(this.core);
     this.dispatcher = new Dispatcher(this.core, createJudge(this.core, this.partners));
     this.effects = createEffects(this.core, this.dispatcher);
+    this.retention = new Retention(this.core, () => this.core.settings.retention);
+    this.backups = file === undefined ? undefined : new Backups(this.core, file, () => this.core.settings.backup);
+  }
+
+  /** Takes its place among the processes that share the ledger. */
+  join(): Promise<void> {
+    const { dispatcher } = this;
+    return this.core.instance.join({
+      freed: () => dispatcher.wake(),
+      displaced: () => dispatcher.displaced(),
+    });
   }
 
   /**
@@ -51,6 +66,8 @@ export class Ledger {
     this.#started = true;
     try {
       await this.dispatcher.start();
+      this.retention.start();
+      this.backups?.start();
     } catch (error) {
       this.#started = false;
       throw error;
@@ -77,41 +94,30 @@ export class Ledger {
     return this.core.transact(name, work);
   }
 
-  /** The effect of an exception is tried again, or its event judged again; the exception is settled, and comes back if nothing is mended. */
-  async retryException(id: string, by: string): Promise<void> {
-    await this.core.transact(
-      'retry exception',
-      function* (this: Ledger): Transaction<void> {
-        const [exception] = yield* exceptions({ id });
-        if (!exception || exception.state !== 'open')
-          throw new BusinessRefusal('EXCEPTION_UNKNOWN', `There is no open exception ${id}.`);
-        if (exception.eventId === null || DECIDED.has(exception.code))
-          throw new BusinessRefusal(
-            'NOTHING_TO_RETRY',
-            `Exception ${id} has nothing that could be tried again. Settle what it says by hand.`,
-          );
-        const now = this.core.now();
-        if (exception.effectKey !== null) {
-          yield* query(
-            `UPDATE effect SET state = 'waiting', due_at = ?, first_started_at = ? WHERE key = ? AND state IN ('refused', 'asked')`,
-            now,
-            now,
-            exception.effectKey,
-          );
-        }
-        const event = yield* getEvent(exception.eventId);
-        // What was never judged to an end has nothing to tell the flow yet.
-        if (event) yield* rerunEvent(event.id, event.emits === null ? 'stored' : 'open', now);
-        yield* settle(now, { id }, by, 'Tried again.');
-      }.bind(this),
-    );
-    this.dispatcher.wake();
+  /** What people do about exceptions; see `settlements.ts`. `by` is who, for the history. */
+  retryException(id: string, by: string, answer: RetryAnswer = {}): Promise<void> {
+    return this.#answer('retry exception', () => retryException(this.core, id, by, answer));
   }
 
-  /** A person has done what an exception asks for, or decided that nothing is to be done. */
-  async settleException(id: string, by: string, how: string): Promise<void> {
-    const settled = await this.core.transact('settle exception', () => settle(this.core.now(), { id }, by, how));
-    if (settled === 0) throw new BusinessRefusal('EXCEPTION_UNKNOWN', `There is no open exception ${id}.`);
+  answerWithNumber(id: string, by: string, number: string): Promise<void> {
+    return this.#answer('give number', () => answerWithNumber(this.core, id, by, number));
+  }
+
+  rerouteLines(id: string, by: string, answer: RerouteAnswer = {}): Promise<void> {
+    return this.#answer('reroute by hand', () => rerouteLines(this.core, id, by, answer));
+  }
+
+  cancelByHand(id: string, by: string, reason: string): Promise<void> {
+    return this.#answer('cancel by hand', () => cancelByHand(this.core, id, by, reason));
+  }
+
+  settleException(id: string, by: string, how: string): Promise<void> {
+    return this.#answer('settle exception', () => settleByHand(this.core, id, by, how));
+  }
+
+  async #answer(name: string, work: () => Transaction<void>): Promise<void> {
+    await this.core.transact(name, work);
+    this.dispatcher.wake();
   }
 
   /** The partner's documents can be read from now on: what waited for that is judged at once. */
@@ -119,7 +125,8 @@ export class Ledger {
     await this.partners.bind(partner);
     await this.core.transact('partner is back', () =>
       query(
-        `UPDATE event SET due_at = ? WHERE partner = ? AND state IN ('stored', 'waiting')`,
+        // The first condition repeats that of the index of what is open: all events of a partner are many.
+        `UPDATE event SET due_at = ? WHERE state IN ('stored', 'waiting', 'open') AND state <> 'open' AND partner = ?`,
         this.core.now(),
         partner.reference,
       ),
@@ -147,27 +154,54 @@ export class Ledger {
   }
 
   async close(): Promise<void> {
+    await this.backups?.close();
+    await this.retention.close();
     await this.dispatcher.close();
+    await this.core.instance.leave().catch((error: unknown) => this.core.log('warn', asError(error).message));
     await this.#store.close();
   }
 }
 
 /**
  * Opens a ledger and brings its schema up to date. It stores at once; it emits after `start`.
- * @param where the path of a SQLite file, or a store that is open already
+ * @param where the path of a SQLite file, a `postgres://` URL, or a store that is open already
  * @throws ConfigurationMistake that says why the ledger cannot be opened
  */
 export async function openLedger(
-  where: string | { store: Store; dialect: Dialect },
+  where: string | Store,
   tools: Tools,
   settings: Partial<LedgerSettings> = {},
 ): Promise<Ledger> {
-  const { store, dialect } = typeof where === 'string' ? { store: await openSqlite(where), dialect: SQLITE } : where;
+  const store = typeof where === 'string' ? await openStore(where) : where;
   try {
-    await migrate(store, dialect);
-    return new Ledger(store, tools, { ...DEFAULT_SETTINGS, ...settings });
+    await migrate(store);
+    const restored = await recogniseBackup(store, tools.now());
+    if (restored) {
+      tools.log(
+        'warn',
+        'The ledger was put back from a backup: what may have been done since is looked up before it is done again.',
+      );
+    }
+    const file = typeof where === 'string' && where !== ':memory:' && !isDatabaseUrl(where) ? where : undefined;
+    const warning = file === undefined ? undefined : networkWarning(file);
+    if (warning) tools.log('warn', warning);
+    const ledger = new Ledger(store, tools, { ...DEFAULT_SETTINGS, ...settings }, file);
+    await ledger.join();
+    return ledger;
   } catch (error) {
     await store.close();
     throw error;
   }
+}
+
+/** By the form of the address; the driver of a server database is loaded only where one is used. */
+async function openStore(where: string): Promise<Store> {
+  if (!isDatabaseUrl(where)) return openSqlite(where);
+  const { openPostgres } = await import('./postgres.ts');
+  return openPostgres(where);
+}
+
+/** Whether the address of a ledger is that of a PostgreSQL server rather than a file. */
+export function isDatabaseUrl(where: string): boolean {
+  return /^postgres(ql)?:\/\//.test(where);
 }

@@ -1,3 +1,4 @@
+import type { Bill } from '../orders/bill.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { describeMoney, sameMoney, sum, type Money } from '../orders/money.ts';
 import {
@@ -22,6 +23,19 @@ import { raise, settle } from './exceptions.ts';
 import { note } from './history.ts';
 import type { LedgerPartner } from './partners.ts';
 import { query, queryOne, type Transaction } from './store.ts';
+
+/** Milliseconds until a bill is due that does not say when. */
+const USUAL_TERM = 30 * 86_400_000;
+
+/** A bill that was entered must be paid, where payments are made from here: it is told before it is late. */
+export function* expectPayment(core: Core, bill: Bill): Transaction<void> {
+  if (!(yield* queryOne(`SELECT reference FROM partner WHERE role = 'bank' LIMIT 1`))) return;
+  const now = core.now();
+  const due = Date.parse(bill.dueAt ?? '') || now + USUAL_TERM;
+  const { reserve, run } = core.settings.deadlines;
+  const what = `Bill ${bill.id} is due soon and has not been taken into a payment run.`;
+  yield* expectStep(`due ${bill.id}`, what, Math.max(due - reserve, now + run), bill.orderId);
+}
 
 /** A person or a schedule asks what is due: an event, so that a crash in the middle forgets nothing. */
 export function askPayables(core: Core, erp: string, question: string): Promise<string | undefined> {
@@ -74,6 +88,7 @@ export function* reservePayables(
       now,
     );
     if (!reserved) continue;
+    yield* stepCame(`due ${bill.id}`, now);
     bills.push({
       bill: bill.id,
       supplier: bill.supplier,
@@ -96,7 +111,7 @@ export function* reservePayables(
     yield* expectStep(
       `run ${id}`,
       `Bills that are due (${bills.map((each) => each.number).join(', ')}) have been reserved, but no payment run was made of them.`,
-      now + 3_600_000,
+      now + core.settings.deadlines.run,
     );
   return { type: 'payables', id, erp, bills };
 }
@@ -202,7 +217,7 @@ export function* createRun(
   yield* expectStep(
     `pay ${run.id}`,
     `Payment run ${run.id} has not been approved and sent to the bank.`,
-    now + 3 * 86_400_000,
+    now + core.settings.deadlines.pay,
   );
   return { run };
 }
@@ -269,6 +284,21 @@ export function* markRunSent(core: Core, run: PaymentRun): Transaction<void> {
     });
   }
   yield* stepCame(`pay ${run.id}`, now);
+  if (yield* isReported(run)) return;
+  yield* expectStep(
+    `report ${run.id}`,
+    `${run.account} has not reported what became of every payment of ${run.id}, or its report has not come in.`,
+    now + core.settings.deadlines.report,
+  );
+}
+
+/** Whether the bank has said of every payment of a run what became of it. */
+function* isReported(run: PaymentRun): Transaction<boolean> {
+  for (const payment of run.payments) {
+    const { state } = (yield* getPayment(payment.endToEndId)) ?? payment;
+    if (!['paid', 'rejected', 'returned'].includes(state)) return false;
+  }
+  return true;
 }
 
 /** A person's decision about a run, as an event of its own: waiting for people blocks nothing. */
@@ -378,6 +408,7 @@ export function* judgeStatus(core: Core, event: LedgerEvent, bank: LedgerPartner
       (report.all ? { ...report.all, endToEndId: payment.endToEndId } : undefined);
     if (status) emits.push(...(yield* applyStatus(core, event, payment, status)));
   }
+  if (yield* isReported(run)) yield* stepCame(`report ${run.id}`, core.now());
   return emits.length > 0 ? { verdict: 'emit', emits } : { verdict: 'close', note: 'nothing final in it' };
 }
 

@@ -4,14 +4,13 @@ import type { Offer } from '../orders/offer.ts';
 import type { AffectedLine, Order } from '../orders/order.ts';
 import { createPurchaseOrders, liveQuantity, type PurchaseOrder } from '../orders/purchase-order.ts';
 import { add, compare, isZero, smaller, subtract, total, type Quantity } from '../orders/quantity.ts';
-import { openAllocations, takeStock } from './allocations.ts';
+import { openAllocations, releaseStock, takeStock } from './allocations.ts';
 import type { Core } from './core.ts';
 import { expectStep, stepCame } from './deadlines.ts';
 import { documentsOf, getDocument, putDocument } from './documents.ts';
 import { hurryWaiting } from './events.ts';
 import { raise } from './exceptions.ts';
 import { note } from './history.ts';
-import { DEADLINES } from './judge.ts';
 import { query, type Transaction } from './store.ts';
 
 /** What a routing round decided; recorded, so that a replay finds it whatever offers and rules say by then. */
@@ -19,6 +18,8 @@ export type Routed = {
   purchaseOrders: PurchaseOrder[];
   undeliverable: AffectedLine[];
   explanation: Explanation[];
+  /** The routing node that decided: a person's answer to what it found goes to it, should it still be there. */
+  madeBy?: { node: string };
 };
 
 /** The name of a routing round: the first, or the document that freed the lines. */
@@ -37,6 +38,8 @@ export function* route(
   order: Order,
   freed: { lines: readonly AffectedLine[]; purchaseOrder: string | undefined; freedBy: string | undefined } | undefined,
   question: Pick<RoutingQuestion, 'offers' | 'suppliers' | 'rules' | 'strategy' | 'wholeUnits'>,
+  /** By a person's word, suppliers that gave the article back are asked again. */
+  again: { include?: boolean } = {},
 ): Transaction<Routed> {
   const now = core.now();
   const existing = yield* documentsOf('purchase-order', order.id);
@@ -49,7 +52,7 @@ export function* route(
     shipTo: order.shipTo,
     openAllocations: yield* openAllocations(question.offers, now),
     suppliers: yield* withOpenOrders(question.suppliers),
-    excluded: exclusions(existing),
+    excluded: again.include ? [] : exclusions(existing),
     orderTotal: order.total,
   });
   const round = existing.reduce((latest, po) => Math.max(latest, po.round), 0) + 1;
@@ -60,12 +63,12 @@ export function* route(
     yield* expectStep(
       `send ${po.id}`,
       `Purchase order ${po.id} has not been sent to ${po.supplier}.`,
-      now + DEADLINES.send,
+      now + core.settings.deadlines.send,
       order.id,
     );
   }
   yield* stepCame(freed?.freedBy ? `route ${order.id} ${freed.freedBy}` : `route ${order.id}`, now);
-  yield* hurryWaiting(order.id, now);
+  yield* hurryWaiting(core, order.id, now);
   for (const line of allocation.explanation) {
     yield* note(now, {
       orderId: order.id,
@@ -88,7 +91,7 @@ export function* route(
 }
 
 /** What is asked for again: never more than the order's lines lack by now. */
-function uncovered(
+export function uncovered(
   order: Order,
   purchaseOrders: readonly PurchaseOrder[],
   freed: readonly AffectedLine[],
@@ -106,6 +109,19 @@ function uncovered(
     const quantity = smaller(asked, lacking);
     return isZero(quantity) ? [] : [{ orderLine: line.id, sku: line.sku, quantity }];
   });
+}
+
+/** A purchase order that never left: nothing of it is wanted any more, and its stock is free again. */
+export function* takeBack(po: PurchaseOrder, at: number): Transaction<void> {
+  const after: PurchaseOrder = {
+    ...po,
+    lines: po.lines.map((line) => ({ ...line, freed: line.quantity })),
+    revision: po.revision + 1,
+    state: 'cancelled',
+  };
+  yield* putDocument(after, at);
+  yield* releaseStock(after);
+  yield* stepCame(`send ${po.id}`, at);
 }
 
 /** A supplier that gave an article back is not asked for it again. */

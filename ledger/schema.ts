@@ -1,10 +1,5 @@
 import { ConfigurationMistake } from '../orders/errors.ts';
-import { query, queryOne, type Store } from './store.ts';
-
-/** What differs between databases. `id`: a primary key that counts up by itself. */
-export interface Dialect {
-  id: string;
-}
+import { query, queryOne, type Dialect, type Store } from './store.ts';
 
 /**
  * The numbered changes of the schema, oldest first. A released one is never edited: a new one follows. Times named `..._at`
@@ -72,14 +67,46 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
     `CREATE TABLE history (id ${dialect.id}, at BIGINT NOT NULL, order_id TEXT, event_id BIGINT, what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT)`,
     `CREATE INDEX history_order ON history (order_id, id)`,
   ],
+  () => [
+    // The processes that share the ledger. `beat` counts up while one lives; whose does not is dead, whatever the clocks say.
+    `CREATE TABLE instance (id TEXT PRIMARY KEY, beat BIGINT NOT NULL, flows TEXT, version TEXT NOT NULL, started_at BIGINT NOT NULL, seen_at BIGINT NOT NULL)`,
+
+    // What is open is little, what was is much: looking for work must not depend on how long the ledger has been in use.
+    `DROP INDEX event_due`,
+    `CREATE INDEX event_open ON event (owner, due_at, id) WHERE state IN ('stored', 'waiting', 'open')`,
+    `CREATE INDEX event_aside ON event (state) WHERE state IN ('quarantined', 'unusable')`,
+    `CREATE INDEX event_closed ON event (closed_at) WHERE state = 'closed'`,
+    `CREATE INDEX effect_unsettled ON effect (state, partner) WHERE state <> 'done'`,
+    `DROP INDEX document_order`,
+    `CREATE INDEX document_of_order ON document (order_id, kind, id)`,
+    `DROP INDEX allocated_offer`,
+    `CREATE INDEX allocated_offer ON allocated (supplier, sku, shipped, allocated_at)`,
+    `CREATE INDEX document_recent ON document (kind, updated_at)`,
+
+    // How often an answer was lost, which leaves open whether it was done; an attempt that was certainly not made counts for nothing.
+    `ALTER TABLE effect ADD COLUMN lost INTEGER NOT NULL DEFAULT 0`,
+
+    // A person's answer to a write that nobody could look up: the partner's number, and whether the write can take one.
+    `ALTER TABLE effect ADD COLUMN adopts INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE effect ADD COLUMN given TEXT`,
+
+    // When the personal data of a finished order were removed.
+    `ALTER TABLE event ADD COLUMN redacted_at BIGINT`,
+    `ALTER TABLE document ADD COLUMN redacted_at BIGINT`,
+    `CREATE INDEX document_personal ON document (kind, updated_at, id) WHERE redacted_at IS NULL`,
+    `CREATE INDEX event_personal ON event (stored_at) WHERE redacted_at IS NULL AND order_id IS NULL`,
+    `CREATE INDEX exception_order ON exception (order_id)`,
+  ],
 ];
 
 /**
  * Brings the database to the newest schema. Runs any number of times.
  * @throws ConfigurationMistake `LEDGER_FROM_NEWER_VERSION` when a newer Dropline wrote it
  */
-export async function migrate(store: Store, dialect: Dialect): Promise<void> {
+export async function migrate(store: Store): Promise<void> {
+  const { alone } = store.dialect;
   await store.transact(function* () {
+    if (alone) yield* query(alone);
     yield* query(`CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)`);
     const row = yield* queryOne<{ value: string }>(`SELECT value FROM meta WHERE key = 'schema'`);
     const version = Number(row?.value ?? 0);
@@ -89,14 +116,14 @@ export async function migrate(store: Store, dialect: Dialect): Promise<void> {
         `The ledger was written by a newer Dropline (schema ${version}, this one knows ${MIGRATIONS.length}). Install that version or newer.`,
       );
     }
-    for (const change of MIGRATIONS.slice(version)) {
-      for (const sql of change(dialect)) yield* query(sql);
-    }
+    if (version === MIGRATIONS.length) return;
+    // First, so that whoever waited for another process's change sees what it did: the conflict here has this run again.
     yield* query(
       `INSERT INTO meta (key, value) VALUES ('schema', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
       String(MIGRATIONS.length),
     );
+    for (const change of MIGRATIONS.slice(version)) {
+      for (const sql of change(store.dialect)) yield* query(sql);
+    }
   });
 }
-
-export const SQLITE: Dialect = { id: 'INTEGER PRIMARY KEY AUTOINCREMENT' };

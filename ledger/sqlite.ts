@@ -1,8 +1,9 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { ConfigurationMistake, TemporaryFault, asError } from '../orders/errors.ts';
-import type { Row, Store, Transaction } from './store.ts';
+import { ConfigurationMistake, TemporaryFault, asError, type DroplineError } from '../orders/errors.ts';
+import { damaged, databaseFault, isBusy, unavailable } from './sqlite-faults.ts';
+import type { Dialect, Row, Store, Transaction } from './store.ts';
 
 /** Transactions that share one commit. More would hold up the event loop, fewer would cost disk syncs. */
 const LARGEST_BATCH = 200;
@@ -15,11 +16,18 @@ interface Waiting {
 
 type Outcome = { result: unknown } | { error: Error };
 
+/** A prepared statement, and whether it has rows to give. */
+interface Prepared {
+  statement: StatementSync;
+  hasRows: boolean;
+}
+
 /**
  * The default store: the SQLite that is built into Node.js, with full durability. All transactions of one turn of the
- * event loop share one commit, each in a savepoint of its own, so that one that throws fails alone.
+ * event loop share one commit. Where one of them throws, the whole batch is run again with a savepoint each, so that it
+ * fails alone: two statements a transaction are saved for all others.
  * @param file path of the ledger, or `:memory:` for tests
- * @throws ConfigurationMistake `LEDGER_NEEDS_NEWER_NODE`, `LEDGER_IN_USE`, `LEDGER_UNREADABLE`
+ * @throws ConfigurationMistake `LEDGER_NEEDS_NEWER_NODE`, `LEDGER_IN_USE`, `LEDGER_UNREADABLE`, `LEDGER_CORRUPT`
  */
 export async function openSqlite(file: string): Promise<Store> {
   const { DatabaseSync } = await import('node:sqlite').catch((cause: unknown) => {
@@ -32,32 +40,73 @@ export async function openSqlite(file: string): Promise<Store> {
   const lock = file === ':memory:' ? undefined : takeLock(DatabaseSync, file);
   const database = openDatabase(DatabaseSync, file, lock);
 
-  const statements = new Map<string, StatementSync>();
+  const statements = new Map<string, Prepared>();
+  const begin = database.prepare('BEGIN IMMEDIATE');
+  const commit = database.prepare('COMMIT');
   const queue: Waiting[] = [];
   let scheduled = false;
   let closed = false;
+  /** Once the file is known to be damaged, every further write could make it worse. */
+  let broken: DroplineError | undefined;
 
-  function prepare(sql: string): StatementSync {
-    let statement = statements.get(sql);
-    if (!statement) {
-      statement = database.prepare(sql);
-      statements.set(sql, statement);
+  function prepare(sql: string): Prepared {
+    let prepared = statements.get(sql);
+    if (!prepared) {
+      prepared = { statement: database.prepare(sql), hasRows: /^\s*(SELECT|WITH|PRAGMA)|\bRETURNING\b/i.test(sql) };
+      statements.set(sql, prepared);
     }
-    return statement;
+    return prepared;
   }
 
+  function drive<Result>(work: () => Transaction<Result>): Result {
+    const transaction = work();
+    let step = transaction.next([]);
+    while (!step.done) {
+      const { sql, parameters } = step.value;
+      const { statement, hasRows } = prepare(sql);
+      if (hasRows) step = transaction.next(statement.all(...parameters) as Row[]);
+      else {
+        statement.run(...parameters);
+        step = transaction.next([]);
+      }
+    }
+    return step.value;
+  }
+
+  /** @returns undefined when one of them throws: nothing has been committed, and which ones may be is to be found out */
+  function runTogether(batch: Waiting[]): Outcome[] | undefined {
+    begin.run();
+    const outcomes: Outcome[] = [];
+    for (const { work } of batch) {
+      try {
+        outcomes.push({ result: drive(work) });
+      } catch (thrown) {
+        if (databaseFault(thrown, file)) throw thrown;
+        database.exec('ROLLBACK');
+        return undefined;
+      }
+    }
+    commit.run();
+    return outcomes;
+  }
+
+  /** Each in a savepoint of its own. */
+  function runApart(batch: Waiting[]): Outcome[] {
+    begin.run();
+    const outcomes = batch.map(({ work }) => run(work));
+    commit.run();
+    return outcomes;
+  }
+
+  /** @throws what is wrong with the database; what is wrong with the transaction is its own outcome */
   function run(work: () => Transaction<unknown>): Outcome {
     database.exec('SAVEPOINT item');
     try {
-      const transaction = work();
-      let step = transaction.next([]);
-      while (!step.done) {
-        const { sql, parameters } = step.value;
-        step = transaction.next(prepare(sql).all(...parameters) as Row[]);
-      }
+      const result = drive(work);
       database.exec('RELEASE item');
-      return { result: step.value };
+      return { result };
     } catch (thrown) {
+      if (databaseFault(thrown, file)) throw thrown;
       database.exec('ROLLBACK TO item; RELEASE item');
       return { error: asError(thrown) };
     }
@@ -68,18 +117,13 @@ export async function openSqlite(file: string): Promise<Store> {
     if (queue.length === 0) return;
     const batch = queue.splice(0, LARGEST_BATCH);
     if (queue.length > 0) schedule();
-    const outcomes: Outcome[] = [];
+    let outcomes: Outcome[];
     try {
-      database.exec('BEGIN IMMEDIATE');
-      for (const { work } of batch) outcomes.push(run(work));
-      database.exec('COMMIT');
-    } catch (cause) {
-      if (database.isTransaction) database.exec('ROLLBACK');
-      const error = new TemporaryFault(
-        'LEDGER_UNAVAILABLE',
-        `The ledger cannot be written (${asError(cause).message}). Check disk space and rights of ${file}.`,
-        { cause },
-      );
+      if (broken) throw broken;
+      outcomes = runTogether(batch) ?? runApart(batch);
+    } catch (thrown) {
+      rollBack();
+      const error = understood(thrown);
       for (const { reject } of batch) reject(error);
       return;
     }
@@ -90,6 +134,22 @@ export async function openSqlite(file: string): Promise<Store> {
     });
   }
 
+  /** A full disk may have rolled back already, a damaged file may refuse even that: the next `BEGIN` tells. */
+  function rollBack(): void {
+    try {
+      if (database.isTransaction) database.exec('ROLLBACK');
+    } catch (thrown) {
+      broken ??= databaseFault(thrown, file)?.damaged ? understood(thrown) : undefined;
+    }
+  }
+
+  function understood(thrown: unknown): DroplineError {
+    if (broken) return broken;
+    const fault = databaseFault(thrown, file);
+    if (fault?.damaged) broken = fault.error;
+    return fault?.error ?? unavailable(thrown, file);
+  }
+
   function schedule(): void {
     if (scheduled) return;
     scheduled = true;
@@ -97,9 +157,18 @@ export async function openSqlite(file: string): Promise<Store> {
   }
 
   return {
+    dialect: SQLITE,
+    read<Result>(work: () => Transaction<Result>): Promise<Result> {
+      if (closed) return Promise.reject(closedFault());
+      if (broken) return Promise.reject(broken);
+      try {
+        return Promise.resolve(drive(work));
+      } catch (thrown) {
+        return Promise.reject(databaseFault(thrown, file) ? understood(thrown) : asError(thrown));
+      }
+    },
     transact<Result>(work: () => Transaction<Result>): Promise<Result> {
-      if (closed)
-        return Promise.reject(new TemporaryFault('LEDGER_CLOSED', 'The ledger is closed: Node-RED is stopping.'));
+      if (closed) return Promise.reject(closedFault());
       return new Promise<Result>((resolve, reject) => {
         queue.push({ work, resolve: resolve as (result: unknown) => void, reject });
         schedule();
@@ -117,23 +186,69 @@ export async function openSqlite(file: string): Promise<Store> {
   };
 }
 
+const SQLITE: Dialect = { id: 'INTEGER PRIMARY KEY AUTOINCREMENT', now: undefined, alone: undefined };
+
+function closedFault(): TemporaryFault {
+  return new TemporaryFault('LEDGER_CLOSED', 'The ledger is closed: Node-RED is stopping.');
+}
+
+/**
+ * - `synchronous = FULL`: what was answered survives a power cut.
+ * - `secure_delete`: what is redacted or replaced is overwritten, so that it is in no free page of the file; measured: no slower.
+ * - `journal_size_limit`: the log that a long reader (a backup) made grow is cut again by the checkpoint after it.
+ * - No memory-mapped reads: there a fault of the disk kills the process instead of failing one read.
+ */
+const PRAGMAS = `
+  PRAGMA busy_timeout = 1000;
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA foreign_keys = ON;
+  PRAGMA secure_delete = ON;
+  PRAGMA cache_size = -32000;
+  PRAGMA wal_autocheckpoint = 1000;
+  PRAGMA journal_size_limit = 67108864;
+`;
+
 function openDatabase(Database: typeof DatabaseSync, file: string, lock: DatabaseSync | undefined): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new Database(file);
-    database.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;',
-    );
+    database.exec(PRAGMAS);
+    probe(database);
     return database;
   } catch (cause) {
     database?.close();
     lock?.close();
-    throw new ConfigurationMistake(
-      'LEDGER_UNREADABLE',
-      `The ledger ${file} cannot be opened (${asError(cause).message}). Check the folder's rights, or restore the file from its backup.`,
-      { cause },
-    );
+    if (databaseFault(cause, file)?.damaged) throw damaged(cause, file);
+    throw unreadable(file, cause);
   }
+}
+
+/**
+ * Whether the file can be read and written, without reading all of it: a quick check of a million orders takes minutes. The last row of
+ * each table is looked at, and a file that is shorter than its header says is noticed by SQLite itself.
+ * What is damaged elsewhere is found when it is read; the backup checks its whole copy.
+ */
+function probe(database: DatabaseSync): void {
+  database.exec('BEGIN IMMEDIATE; ROLLBACK');
+  const tables = database.prepare(`SELECT name FROM sqlite_master WHERE type = 'table'`).all();
+  for (const { name } of tables) database.prepare(`SELECT * FROM "${name}" ORDER BY rowid DESC LIMIT 1`).all();
+}
+
+/** `statfs` types of NFS, SMB and CIFS (statfs(2)): their locks cannot be relied on. */
+const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42]);
+
+/** A sentence of warning where a ledger lies on a network drive, as far as the operating system tells. */
+export function networkWarning(file: string, typeOf = (folder: string) => statfsSync(folder).type): string | undefined {
+  let type: number;
+  try {
+    type = typeOf(dirname(file));
+  } catch {
+    // The folder is not there yet, or the system does not tell: opening the ledger says what is wrong.
+    return undefined;
+  }
+  if (!NETWORK_FILE_SYSTEMS.has(type)) return undefined;
+  return `The ledger ${file} lies on a network drive, where SQLite's locks and writes cannot be relied on. Move it to a local disk, or use PostgreSQL.`;
 }
 
 /**
@@ -149,17 +264,21 @@ function takeLock(Database: typeof DatabaseSync, file: string): DatabaseSync {
     return lock;
   } catch (cause) {
     lock?.close();
-    if (/locked|busy/i.test(asError(cause).message)) {
+    if (isBusy(cause)) {
       throw new ConfigurationMistake(
         'LEDGER_IN_USE',
         `The ledger ${file} is in use by another Node-RED process. Stop that one, or give this one a ledger of its own.`,
         { cause },
       );
     }
-    throw new ConfigurationMistake(
-      'LEDGER_UNREADABLE',
-      `The ledger ${file} cannot be opened (${asError(cause).message}). Check that the folder exists and may be written.`,
-      { cause },
-    );
+    throw unreadable(file, cause);
   }
+}
+
+function unreadable(file: string, cause: unknown): ConfigurationMistake {
+  return new ConfigurationMistake(
+    'LEDGER_UNREADABLE',
+    `The ledger ${file} cannot be opened (${asError(cause).message}). Check that its folder exists, that the user that Node-RED runs as may write both, and that the disk has space left.`,
+    { cause },
+  );
 }

@@ -7,9 +7,28 @@
  * The SQL is the subset that SQLite and PostgreSQL share: `?` parameters, `ON CONFLICT`, `RETURNING`, TEXT and BIGINT.
  */
 export interface Store {
-  /** Resolves once the transaction is durable. Rejects with what `work` threw (rolled back) or with a `StoreUnavailable`. */
+  readonly dialect: Dialect;
+  /**
+   * Resolves once the transaction is durable. Rejects with what `work` threw (rolled back) or, when the database cannot be
+   * had, with a TemporaryFault `LEDGER_UNAVAILABLE`: the transaction may then have been committed all the same.
+   */
   transact<Result>(work: () => Transaction<Result>): Promise<Result>;
+  /** Reads only, as of the last commit: it waits for no commit of others. */
+  read<Result>(work: () => Transaction<Result>): Promise<Result>;
   close(): Promise<void>;
+}
+
+/** What differs between databases. */
+export interface Dialect {
+  /** A primary key that counts up by itself. */
+  id: string;
+  /** SQL of the database's own time in milliseconds since 1970, where several processes share it and their clocks differ. */
+  now: string | undefined;
+  /**
+   * SQL with which a transaction waits until no other one that began with it is under way: for what several processes must not
+   * do at once and that takes as long as it takes, such as a change of the schema.
+   */
+  alone: string | undefined;
 }
 
 export type Transaction<Result> = Generator<Statement, Result, Row[]>;

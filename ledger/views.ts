@@ -62,18 +62,70 @@ export function* orderProgress(id: string): Transaction<Progress | undefined> {
   return order ? (yield* orderParts(order)).progress : undefined;
 }
 
-/** Orders, newest first. */
+interface OrderRow {
+  id: string;
+  state: string;
+  updated_at: number;
+  body: string;
+}
+
+/** How many orders a search reads through; older ones are found by the beginning of their id or by a whole number of a purchase order. */
+const SEARCHED = 20_000;
+
+/**
+ * Orders, the ones that changed last first.
+ * @param search part of the order's id, a purchase order's number, or part of the number that the shop or the ERP calls it by; capital and
+ * small letters are the same
+ */
 export function* orderList(
   limit: number,
+  search = '',
 ): Transaction<{ id: string; state: string; updatedAt: number; number: string; shop: string }[]> {
-  const rows = yield* query<{ id: string; state: string; updated_at: number; body: string }>(
-    `SELECT id, state, updated_at, body FROM document WHERE kind = 'order' ORDER BY updated_at DESC LIMIT ?`,
-    limit,
-  );
+  const wanted = search.trim().slice(0, 100);
+  const rows =
+    wanted === ''
+      ? yield* query<OrderRow>(
+          `SELECT id, state, updated_at, body FROM document WHERE kind = 'order' ORDER BY updated_at DESC LIMIT ?`,
+          limit,
+        )
+      : yield* findOrders(wanted, limit);
   return rows.map((row) => {
     const order = JSON.parse(row.body) as Order;
     return { id: row.id, state: row.state, updatedAt: Number(row.updated_at), number: order.number, shop: order.shop };
   });
+}
+
+function* findOrders(wanted: string, limit: number): Transaction<OrderRow[]> {
+  const lower = wanted.toLowerCase();
+  const begins = yield* query<OrderRow>(
+    `SELECT id, state, updated_at, body FROM document WHERE kind = 'order' AND id >= ? AND id < ? ORDER BY id LIMIT ?`,
+    lower,
+    `${lower}\u{10ffff}`,
+    limit,
+  );
+  const ordered = yield* query<OrderRow>(
+    `SELECT o.id, o.state, o.updated_at, o.body FROM document p JOIN document o ON o.kind = 'order' AND o.id = p.order_id
+     WHERE p.kind = 'purchase-order' AND p.id IN (?, ?)`,
+    wanted,
+    lower,
+  );
+  const recent = yield* query<OrderRow>(
+    `SELECT id, state, updated_at, body FROM
+       (SELECT id, state, updated_at, body FROM document WHERE kind = 'order' ORDER BY updated_at DESC LIMIT ${SEARCHED}) AS recent
+     WHERE LOWER(id) LIKE ? ESCAPE '!' OR LOWER(id) LIKE ? ESCAPE '!' OR LOWER(body) LIKE ? ESCAPE '!' ORDER BY updated_at DESC LIMIT ?`,
+    `%${literally(lower)}%`,
+    // The number of a purchase order is its order's id and a count.
+    `%${literally(lower.replace(/-\d+$/, '') || lower)}`,
+    `%"number":"${literally(JSON.stringify(lower).slice(1, -1))}%`,
+    limit,
+  );
+  const found = new Map([...begins, ...ordered, ...recent].map((row) => [row.id, row]));
+  return [...found.values()].sort((a, b) => Number(b.updated_at) - Number(a.updated_at)).slice(0, limit);
+}
+
+/** For a LIKE pattern whose escape is `!`. */
+function literally(text: string): string {
+  return text.replace(/[!%_]/g, '!$&');
 }
 
 export function* runList(limit: number): Transaction<PaymentRun[]> {
@@ -99,11 +151,16 @@ export interface EffectView {
 }
 
 /** Effects, for the checker and the desk. */
-export function* effectList(filter: { orderId?: string } = {}): Transaction<EffectView[]> {
+export function* effectList(filter: { orderId?: string; key?: string } = {}): Transaction<EffectView[]> {
+  const [where, ...values] =
+    filter.key !== undefined
+      ? [`key = ?`, filter.key]
+      : filter.orderId !== undefined
+        ? [`order_id = ?`, filter.orderId]
+        : ['1 = 1'];
   const rows = yield* query<Record<string, string | number | null>>(
-    `SELECT key, event_id, order_id, partner, kind, document, step, state, attempt, result, error FROM effect WHERE (CAST(? AS TEXT) IS NULL OR order_id = ?) ORDER BY first_started_at, key`,
-    filter.orderId,
-    filter.orderId,
+    `SELECT key, event_id, order_id, partner, kind, document, step, state, attempt, result, error FROM effect WHERE ${where} ORDER BY first_started_at, key`,
+    ...values,
   );
   return rows.map((row) => ({
     key: String(row['key']),
@@ -120,8 +177,29 @@ export function* effectList(filter: { orderId?: string } = {}): Transaction<Effe
   }));
 }
 
-/** Whether anything is still to be done by itself: open events and when the next is due. */
+/** What stays where it is until something comes, and for what: a receiver in the flow, a config node, another document, a retry. */
+export function* waitingEvents(): Transaction<
+  { id: string; kind: string; partner: string; orderId: string | null; state: string; note: string; dueAt: number }[]
+> {
+  const rows = yield* query<Record<string, string | number | null>>(
+    `SELECT id, kind, partner, order_id, state, note, due_at FROM event WHERE state IN ('stored', 'waiting', 'open') AND note IS NOT NULL ORDER BY id LIMIT 200`,
+  );
+  return rows.map((row) => ({
+    id: String(row['id']),
+    kind: String(row['kind']),
+    partner: String(row['partner']),
+    orderId: row['order_id'] as string | null,
+    state: String(row['state']),
+    note: String(row['note']),
+    dueAt: Number(row['due_at']),
+  }));
+}
+
+/** Events that are not at their end, by state. What is closed is not counted: it may be millions. */
 export function* openWork(): Transaction<{ state: string; n: number }[]> {
-  const rows = yield* query<{ state: string; n: number }>(`SELECT state, COUNT(*) AS n FROM event GROUP BY state`);
+  const rows = yield* query<{ state: string; n: number }>(
+    `SELECT state, COUNT(*) AS n FROM event WHERE state IN ('stored', 'waiting', 'open') GROUP BY state
+     UNION ALL SELECT state, COUNT(*) AS n FROM event WHERE state IN ('quarantined', 'unusable') GROUP BY state`,
+  );
   return rows.map((row) => ({ state: row.state, n: Number(row.n) }));
 }

@@ -1,11 +1,12 @@
 import type { NodeAPI, Node, NodeDef, NodeMessage } from 'node-red';
+import { correlation } from '../ledger/correlation.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { LedgerPartner, PartnerRole } from '../ledger/partners.ts';
 import { asError, ConfigurationMistake, DroplineError } from '../orders/errors.ts';
 import type { AdapterTools, ConnectionTest } from '../partners/adapter.ts';
-import { createHttp, type Http } from '../partners/http.ts';
+import { createHttp, type Http, type HttpState, type PartnerHttp } from '../partners/http.ts';
 import { createAdapter, type AdapterOf, type Role } from './catalogue.ts';
-import { ledgerFile, useLedger } from './ledgers.ts';
+import { ledgerFile, useLedger, whenOpen } from './ledgers.ts';
 
 /** The runtime side of `dropship-ledger`. */
 export interface LedgerNode extends Node {
@@ -23,7 +24,10 @@ export interface PartnerNode<R extends Role = Role> extends Node {
   /** Built at the first use, so that a mistake shows in the nodes that use it and never stops a deploy. */
   adapter(): AdapterOf[R];
   ledger(): Promise<Ledger>;
+  /** Goes past the pause of a partner that was down, and ends it when the partner answers. */
   testConnection(): Promise<ConnectionTest>;
+  /** Calls under way and waiting, and whether the partner is left alone; `undefined` before its first use. */
+  httpState(): HttpState | undefined;
 }
 
 export interface PartnerConfig extends NodeDef {
@@ -143,9 +147,40 @@ export function registerPartner<R extends Role>(
     this.file = fileOfLedger(RED, config.ledger);
     // Found once: while a deploy replaces the ledger's config node, requests are still stored in this one.
     const chosen = config.ledger ? ledgerNode(RED, config.ledger) : undefined;
-    let http: Http | undefined;
+    const timeout = Number(config.timeout) || 20;
+    let http: PartnerHttp | undefined;
     let adapter: AdapterOf[R] | undefined;
     let binding: { partner: LedgerPartner; bound: Promise<void> } | undefined;
+
+    /** @throws ConfigurationMistake `OPTIONS_INVALID` */
+    const readOptions = () => {
+      const { maxConcurrent, ...options } = optionsOf(config.options, this.reference);
+      return { maxConcurrent: concurrencyOf(maxConcurrent, this.reference), options };
+    };
+
+    const openHttp = () => {
+      const { maxConcurrent } = readOptions();
+      return createHttp({
+        partner: this.reference,
+        timeout: timeout * 1000,
+        correlation,
+        ...(maxConcurrent === undefined ? {} : { maxConcurrent }),
+      });
+    };
+
+    /** @throws ConfigurationMistake */
+    const build = (over: Http): AdapterOf[R] =>
+      createAdapter(
+        role,
+        config.product,
+        {
+          reference: this.reference,
+          baseUrl: String(config.baseUrl).trim().replace(/\/+$/, ''),
+          options: { ...readOptions().options, timeout },
+          credentials: (this.credentials ?? {}) as Record<string, string | undefined>,
+        },
+        tools(RED, this, over),
+      );
 
     this.adapter = () => {
       if (!/^[a-z][a-z0-9-]{1,19}$/.test(this.reference)) {
@@ -160,21 +195,12 @@ export function registerPartner<R extends Role>(
           `"${this.reference}" has no base URL (or folder). Enter it in its config node.`,
         );
       }
-      const timeout = Number(config.timeout) || 20;
-      http ??= createHttp({ partner: this.reference, timeout: timeout * 1000 });
-      adapter ??= createAdapter(
-        role,
-        config.product,
-        {
-          reference: this.reference,
-          baseUrl: String(config.baseUrl).trim().replace(/\/+$/, ''),
-          options: { ...optionsOf(config.options, this.reference), timeout },
-          credentials: (this.credentials ?? {}) as Record<string, string | undefined>,
-        },
-        tools(RED, this, http),
-      );
+      http ??= openHttp();
+      adapter ??= build(http);
       return adapter;
     };
+
+    this.httpState = () => http?.state();
 
     this.ledger = async () => {
       const ledger = await (chosen ? chosen.ledger() : ledgerOf(RED, config.ledger));
@@ -195,10 +221,19 @@ export function registerPartner<R extends Role>(
     };
 
     this.testConnection = async () => {
+      let apart: PartnerHttp | undefined;
       try {
-        return await this.adapter().testConnection();
+        // What keeps the adapter from being built is said first, in the words of the nodes that use it.
+        this.adapter();
+        // Connections and tokens of its own: a person who asks gets an answer also while the partner is left alone.
+        apart = openHttp();
+        const test = await build(apart).testConnection();
+        if (test.ok) http?.resume();
+        return test;
       } catch (thrown) {
         return { ok: false, message: asError(thrown).message };
+      } finally {
+        apart?.close();
       }
     };
 
@@ -209,10 +244,12 @@ export function registerPartner<R extends Role>(
       this.error(`Two config nodes have the reference "${this.reference}". Each partner needs its own.`);
     else configured.set(key, this);
     // Bound at once, so that facts that came in meanwhile can be judged; a mistake shows in the nodes that use the partner.
-    this.ledger().catch((thrown: unknown) => this.error(messageOf(thrown)));
+    const stop = new AbortController();
+    whenOpen(this.ledger, () => undefined, stop.signal).catch((thrown: unknown) => this.error(messageOf(thrown)));
 
     this.on('close', (_removed: boolean, done: () => void) => {
       closed.add(this);
+      stop.abort();
       http?.close();
       done();
     });
@@ -250,6 +287,16 @@ function optionsOf(options: unknown, reference: string): Record<string, unknown>
     }
   }
   return typeof options === 'object' && options !== null ? (options as Record<string, unknown>) : {};
+}
+
+/** @throws ConfigurationMistake `OPTIONS_INVALID` */
+function concurrencyOf(value: unknown, reference: string): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 256) return value;
+  throw new ConfigurationMistake(
+    'OPTIONS_INVALID',
+    `The option "maxConcurrent" of "${reference}" must be a whole number from 1 to 256: the most calls at a time.`,
+  );
 }
 
 function messageOf(thrown: unknown): string {

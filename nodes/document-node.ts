@@ -6,7 +6,10 @@ import { raise } from '../ledger/exceptions.ts';
 import { BusinessRefusal, ConfigurationMistake, DroplineError, TemporaryFault, asError } from '../orders/errors.ts';
 import type { Json, Writer } from '../partners/write.ts';
 import { backOff } from '../ledger/core.ts';
+import { forLog, harmless, withoutPeople } from './log.ts';
+import { whenOpen } from './ledgers.ts';
 import { checkDocument } from './messages.ts';
+import { clearStatus, showStatus, timed, type Status } from './status.ts';
 import type { Transaction } from '../ledger/store.ts';
 import type { PartnerNode } from './configs.ts';
 import type { Role } from './catalogue.ts';
@@ -80,6 +83,8 @@ export interface DocumentNode<Accepted extends Payload, Config extends NodeDef> 
 export interface AnswersEvents<Config extends NodeDef> {
   kind: string;
   partner(RED: NodeAPI, config: Config): string;
+  /** It also goes on for nodes of its kind that are gone, unless another one does already. */
+  standsIn?: true;
   emit(node: Node, config: Config, event: LedgerEvent, emits: Emit[]): void;
 }
 
@@ -96,13 +101,18 @@ export function registerDocumentNode<Accepted extends Payload, Config extends No
   function construct(this: Node, config: Config): void {
     RED.nodes.createNode(this, config);
     let inWork = 0;
+    const working: Status = {
+      fill: 'blue',
+      shape: 'ring',
+      text: () => (inWork === 1 ? 'status.working' : RED._('status.working-on', { count: inWork })),
+    };
     const show = (outcome: Status) => {
       inWork -= 1;
-      this.status(inWork > 0 ? WORKING : outcome);
+      showStatus(this, inWork > 0 ? working : outcome);
     };
     this.on('input', (msg, send, done) => {
       inWork += 1;
-      this.status(WORKING);
+      showStatus(this, working, true);
       runStep(RED, this, config, definition, msg as DropshipMessage, send, show).then(
         () => done(),
         (thrown: unknown) => done(asError(thrown)),
@@ -111,13 +121,22 @@ export function registerDocumentNode<Accepted extends Payload, Config extends No
     let leave: (() => void) | undefined;
     this.on('close', (_removed: boolean, done: () => void) => {
       leave?.();
-      this.status({});
+      clearStatus(this);
       done();
     });
     // A mistake in the settings shows under the node as soon as it is deployed, not with the first order.
-    definition
-      .ledger(RED, config)
+    let missed = false;
+    const missing = (error: Error) => {
+      missed = true;
+      showStatus(this, { fill: 'yellow', shape: 'ring', text: shortly(error) });
+    };
+    // Asked in vain and closed meanwhile: nothing is taken for a node that is gone.
+    const stop = new AbortController();
+    this.on('close', () => stop.abort());
+    whenOpen(async () => definition.ledger(RED, config), missing, stop.signal)
       .then((ledger) => {
+        if (stop.signal.aborted || !ledger) return;
+        if (missed) clearStatus(this);
         if (answers) leave = receiveEvents(RED, this, config, answers, ledger);
       })
       .catch((thrown: unknown) => showMistake(this, thrown));
@@ -128,8 +147,8 @@ export function registerDocumentNode<Accepted extends Payload, Config extends No
 /** A mistake in the settings: red until it is mended. */
 export function showMistake(node: Node, thrown: unknown): void {
   const error = asError(thrown);
-  node.status({ fill: 'red', shape: 'ring', text: error instanceof DroplineError ? error.status : 'status.error' });
-  node.error(error.message);
+  showStatus(node, { fill: 'red', shape: 'ring', text: shortly(error) });
+  node.error(harmless(error.message));
 }
 
 /** Takes the events of one kind for this node, unless another one does. The answer gives them back. */
@@ -154,12 +173,23 @@ export function receiveEvents<Config extends NodeDef>(
       },
     );
   }
-  return () => ledger.dispatcher.removeReceiver(partner, answers.kind, node.id);
+  // After each deploy anew: the one that did so may be gone by then.
+  const standIn = () => void ledger.dispatcher.addReceiver('*', answers.kind, receiver);
+  if (answers.standsIn) {
+    standIn();
+    RED.events.on('flows:started', standIn);
+  }
+  return () => {
+    RED.events.removeListener('flows:started', standIn);
+    ledger.dispatcher.removeReceiver('*', answers.kind, node.id);
+    ledger.dispatcher.removeReceiver(partner, answers.kind, node.id);
+  };
 }
 
-type Status = Parameters<Node['status']>[0];
-
-const WORKING: Status = { fill: 'blue', shape: 'ring', text: 'status.working' };
+/** What stands under a node about an error. */
+export function shortly(error: Error): string {
+  return error instanceof DroplineError ? error.status : 'status.error';
+}
 
 /**
  * Runs one step for one message: checks it, runs it, sends on what it hands out, shows the outcome (once). Resolves for what
@@ -172,14 +202,14 @@ export async function runStep<Accepted extends Payload, Config extends NodeDef>(
   definition: DocumentNode<Accepted, Config>,
   msg: DropshipMessage,
   send: (msg: (NodeMessageInFlow[] | null)[]) => void,
-  show: (outcome: Status) => void = (outcome) => node.status(outcome),
+  show: (outcome: Status) => void = (outcome) => showStatus(node, outcome),
 ): Promise<void> {
   try {
     show(await handle(RED, node, config, definition, msg, send));
   } catch (thrown) {
     const error = asError(thrown);
-    show({ fill: 'red', shape: 'dot', text: error instanceof DroplineError ? error.status : 'status.error' });
-    throw error;
+    show({ fill: 'red', shape: 'dot', text: shortly(error) });
+    throw forLog(error, msg.payload);
   }
 }
 
@@ -192,8 +222,9 @@ async function handle<Accepted extends Payload, Config extends NodeDef>(
   send: (msg: (NodeMessageInFlow[] | null)[]) => void,
 ): Promise<Status> {
   const ledger = await definition.ledger(RED, config);
-  const eventId = eventOf(msg);
+  const eventId = await eventOf(ledger, node, msg);
   ledger.dispatcher.started(eventId);
+  let asked: PartnerNode<Role> | undefined;
   try {
     const payload = await checkDocument(ledger, msg, definition.accepts);
     let replayed = true;
@@ -209,23 +240,32 @@ async function handle<Accepted extends Payload, Config extends NodeDef>(
       RED,
       ledger,
       eventId,
-      operation: async ({ partner, ...operation }) =>
-        note(
-          await ledger.effects.operation({
-            ...operation,
-            partner: partner.reference,
-            settleTime: partner.adapter().settleTime,
-            eventId,
-          }),
-        ).result,
+      operation: async ({ partner, ...operation }) => {
+        asked = partner;
+        const recorded = await ledger.effects.operation({
+          ...operation,
+          partner: partner.reference,
+          settleTime: partner.adapter().settleTime,
+          eventId,
+        });
+        asked = undefined;
+        return note(recorded).result;
+      },
       once: async (decision) => note(await ledger.effects.once({ ...decision, eventId })),
     });
     ledger.core.crashPoint(`before send ${node.type}`);
     sendOn(RED, msg, handed, send);
     ledger.core.crashPoint(`after send ${node.type}`);
-    return { fill: 'green', shape: replayed ? 'ring' : 'dot', text: replayed ? 'status.repeated' : 'status.done' };
+    return replayed
+      ? { fill: 'green', shape: 'ring', text: timed(RED, 'status.repeated') }
+      : { fill: 'green', shape: 'dot', text: timed(RED, 'status.done') };
   } catch (thrown) {
-    return await settleError(ledger, node, eventId, msg, asError(thrown));
+    const error = asError(thrown);
+    if (error instanceof Waiting) {
+      ledger.dispatcher.returnAt(eventId, error.until);
+      return { fill: 'yellow', shape: 'ring', text: whatFor(RED, error.until - ledger.core.now(), asked) };
+    }
+    return await settleError(ledger, node, eventId, msg, error);
   } finally {
     ledger.dispatcher.ended(eventId);
   }
@@ -252,15 +292,44 @@ function sendOn(
   send(ports);
 }
 
-/** @throws ConfigurationMistake `EVENT_LOST` */
-function eventOf(msg: DropshipMessage): string {
+/** @throws ConfigurationMistake `EVENT_LOST`, which is an exception as well: no replay of the event will tell of it */
+async function eventOf(ledger: Ledger, node: Node, msg: DropshipMessage): Promise<string> {
   const { eventId } = msg;
   if (typeof eventId === 'string' && /^\d{1,15}$/.test(eventId)) return eventId;
-  throw new ConfigurationMistake(
+  const error = new ConfigurationMistake(
     'EVENT_LOST',
     'The message has no msg.eventId: a node before this one made a new message. In a Function node change msg and "return msg", not a new object.',
     { status: 'event lost' },
   );
+  await ledger.transact('raise', () =>
+    raise(ledger.core.now(), {
+      subject: `${node.type} ${subjectOf(msg)}`.slice(0, 100),
+      code: error.code,
+      message: error.message,
+      orderId: orderOf(msg),
+    }),
+  );
+  throw error;
+}
+
+/** The order that a message is about, by its id or its document. */
+function orderOf(msg: DropshipMessage): string | undefined {
+  const payload = (msg.payload ?? {}) as { type?: unknown; id?: unknown; orderId?: unknown };
+  const orderId = msg.orderId ?? payload.orderId ?? (payload.type === 'order' ? payload.id : undefined);
+  return typeof orderId === 'string' ? orderId.slice(0, 100) : undefined;
+}
+
+/** For whom, or for how long; a partner that is left alone for a while is named as such. */
+function whatFor(
+  RED: NodeAPI,
+  milliseconds: number,
+  partner: PartnerNode<Role> | undefined,
+): string | (() => string) {
+  if (partner) {
+    const isPaused = partner.httpState()?.open === true;
+    return () => RED._(isPaused ? 'status.paused' : 'status.waiting-for', { partner: partner.reference });
+  }
+  return milliseconds < 60_000 ? 'status.waiting' : timed(RED, 'status.waiting-until', Date.now() + milliseconds);
 }
 
 /** What an error means for the event: come back later, a person's matter, or a mistake in the program. */
@@ -271,14 +340,10 @@ async function settleError(
   msg: DropshipMessage,
   error: Error,
 ): Promise<Status> {
-  if (error instanceof Waiting) {
-    ledger.dispatcher.returnAt(eventId, error.until);
-    return { fill: 'yellow', shape: 'ring', text: 'status.waiting' };
-  }
   if (error instanceof Obsolete) return { fill: 'grey', shape: 'ring', text: 'status.obsolete' };
   if (error instanceof TemporaryFault) {
     ledger.dispatcher.returnAt(eventId, ledger.core.now() + (error.retryAfter ?? backOff(3, ledger.core.random())));
-    node.warn(error.message);
+    node.warn(withoutPeople(error.message, msg.payload));
     return { fill: 'yellow', shape: 'ring', text: error.status };
   }
   if (error instanceof BusinessRefusal || error instanceof ConfigurationMistake) {

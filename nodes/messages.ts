@@ -4,7 +4,7 @@ import { getDocument, type Documents } from '../ledger/documents.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { orderContent, type Order } from '../orders/order.ts';
 import { purchaseOrderContent, type PurchaseOrder } from '../orders/purchase-order.ts';
-import { contentHash, Obsolete } from '../ledger/effects.ts';
+import { sameContent, Obsolete } from '../ledger/effects.ts';
 
 /**
  * Checks that a message holds a document of an accepted type, and that nobody changed on the way what must agree with the
@@ -47,14 +47,14 @@ const KINDS = ['order', 'purchase-order', 'shipment', 'bill'] as const;
 type Kind = (typeof KINDS)[number];
 
 async function compare(ledger: Ledger, kind: Kind, id: string, document: object): Promise<void> {
-  const known = await ledger.transact('check document', () => getDocument(kind, id));
+  const known = await ledger.core.read(() => getDocument(kind, id));
   if (!known) {
     throw new BusinessRefusal(
       'DOCUMENT_UNKNOWN',
       `The ledger has no ${kind} "${id.slice(0, 60)}". Do not change its id in the flow.`,
     );
   }
-  if (contentHash(identityOf(document as Known)) !== contentHash(identityOf(known))) {
+  if (!sameContent(identityOf(document as Known), identityOf(known))) {
     if (known.type === 'order' && isOlder(document, known))
       throw new Obsolete(`A later state of order ${id} is on its way.`);
     throw new BusinessRefusal(

@@ -5,7 +5,17 @@ import { asError, ConfigurationMistake, DroplineError } from '../orders/errors.t
 import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
 import type { Role } from './catalogue.ts';
 import type { PartnerNode } from './configs.ts';
-import { runStep, showMistake, type DocumentNode, type DropshipMessage, type Payload } from './document-node.ts';
+import {
+  runStep,
+  shortly,
+  showMistake,
+  type DocumentNode,
+  type DropshipMessage,
+  type Payload,
+} from './document-node.ts';
+import { forLog, harmless } from './log.ts';
+import { clearStatus, showStatus, timed, type Status } from './status.ts';
+import { whenOpen } from './ledgers.ts';
 import { installEndpoints, setIntakes, takeIn, type Answer, type Intake, type Section } from './endpoint.ts';
 
 /** A poll of one partner: facts since the cursor, a page at a time. */
@@ -37,6 +47,8 @@ export interface ReceiveNode<R extends Role, Config extends NodeDef> {
   step?: Pick<DocumentNode<Payload, Config>, 'accepts' | 'run'>;
 }
 
+const LISTENING: Status = { fill: 'green', shape: 'ring', text: 'status.listening' };
+
 /** Milliseconds between two warnings of a receive node: whoever floods us must not flood the log. */
 const WARN_EVERY = 60_000;
 
@@ -66,14 +78,10 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(
     };
     /** A wrong secret is the commonest mistake of all, and only the log of the other side would show it. */
     const refused = (error: Error) => {
-      this.status({
-        fill: 'yellow',
-        shape: 'ring',
-        text: error instanceof DroplineError ? error.status : 'status.error',
-      });
+      showStatus(this, { fill: 'yellow', shape: 'ring', text: shortly(error) });
       if (Date.now() - lastWarning < WARN_EVERY) return;
       lastWarning = Date.now();
-      this.warn(`A message was not taken in: ${error.message}`);
+      this.warn(`A message was not taken in: ${harmless(error.message)}`);
     };
     let lastWarning = 0;
     const intakeOf = (partner: PartnerNode<R>): Intake => ({
@@ -96,9 +104,10 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(
     // Between a deploy's end of the old nodes and its start of the new ones the old ones' URLs go on, with the partners as they were.
     RED.events.on('flows:started', openEndpoints);
 
-    ledgerOf(RED, definition, config)
+    const missing = (error: Error) => showStatus(this, { fill: 'yellow', shape: 'ring', text: shortly(error) });
+    whenOpen(() => ledgerOf(RED, definition, config), missing, stop.signal)
       .then((ledger) => {
-        if (stop.signal.aborted) return;
+        if (stop.signal.aborted || !ledger) return;
         const receiver = {
           id: this.id,
           emit: (event: LedgerEvent, emits: Emit[]) => emit(RED, this, config, definition, event, emits),
@@ -107,15 +116,15 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(
         leave = () => definition.kinds.forEach((kind) => ledger.dispatcher.removeReceiver(whose, kind, this.id));
         for (const kind of definition.kinds) {
           if (!ledger.dispatcher.addReceiver(whose, kind, receiver)) {
-            this.status({ fill: 'red', shape: 'ring', text: 'status.second-receiver' });
+            showStatus(this, { fill: 'red', shape: 'ring', text: 'status.second-receiver' });
             this.error(
               `Another node already receives ${kind} of ${whose === '*' ? 'all suppliers' : whose}. Remove one of them: each event goes to one receiver.`,
             );
             return;
           }
         }
-        this.status({ fill: 'green', shape: 'ring', text: 'status.listening' });
-        for (const partner of partners()) startPolling(this, definition, config, partner, ledger, stop.signal);
+        showStatus(this, LISTENING);
+        for (const partner of partners()) startPolling(RED, this, definition, config, partner, ledger, stop.signal);
       })
       .catch(fail);
 
@@ -127,19 +136,15 @@ export function registerReceiveNode<R extends Role, Config extends NodeDef>(
             send([...outputs, reply]);
           }
           if (!error) return done();
-          this.status({
-            fill: 'red',
-            shape: 'ring',
-            text: error instanceof DroplineError ? error.status : 'status.error',
-          });
-          done(error);
+          showStatus(this, { fill: 'red', shape: 'ring', text: shortly(error) });
+          done(forLog(error, undefined));
         })
         .catch(fail);
     });
 
     this.on('close', (removed: boolean, done: () => void) => {
       stop.abort();
-      this.status({});
+      clearStatus(this);
       RED.events.removeListener('flows:started', openEndpoints);
       if (removed) setIntakes(definition.section, this.id, []);
       leave?.();
@@ -179,10 +184,10 @@ function emit<R extends Role, Config extends NodeDef>(
   if (definition.step)
     return emitThroughStep(RED, node, config, { ...definition.step, ledger: definition.ledger }, event, emits);
   const replayed = event.emitted > 0;
-  node.status({
+  showStatus(node, {
     fill: 'green',
     shape: replayed ? 'ring' : 'dot',
-    text: replayed ? 'status.repeated' : 'status.received',
+    text: timed(RED, replayed ? 'status.repeated' : 'status.received'),
   });
   for (const one of emits) {
     const ports: (DropshipMessage | null)[] = Array.from({ length: definition.ports[one.outcome] ?? 0 }, () => null);
@@ -307,6 +312,7 @@ function forRequest<R extends Role>(
 }
 
 function startPolling<R extends Role, Config extends NodeDef>(
+  RED: NodeAPI,
   node: Node,
   definition: ReceiveNode<R, Config>,
   config: Config,
@@ -316,22 +322,23 @@ function startPolling<R extends Role, Config extends NodeDef>(
 ): void {
   const minutes = definition.pollMinutes(config);
   if (!(minutes > 0) || !definition.poll) return;
+  let failed = false;
   const next = (milliseconds: number) => {
     const timer = setTimeout(() => {
-      pollOnce(definition, partner, ledger)
+      // Of several instances on one ledger one asks; the next takes over when it dies.
+      (ledger.core.instance.isEldest ? pollOnce(definition, partner, ledger) : Promise.resolve(0))
         .then(
           (stored) => {
-            if (stored > 0 && !stop.aborted) node.status({ fill: 'green', shape: 'dot', text: 'status.received' });
+            if (stop.aborted) return;
+            if (stored > 0) showStatus(node, { fill: 'green', shape: 'dot', text: timed(RED, 'status.received') });
+            else if (failed) showStatus(node, LISTENING);
+            failed = false;
           },
           (thrown: unknown) => {
             const error = asError(thrown);
-            if (!stop.aborted)
-              node.status({
-                fill: 'yellow',
-                shape: 'ring',
-                text: error instanceof DroplineError ? error.status : 'status.error',
-              });
-            node.warn(error.message);
+            if (!stop.aborted) showStatus(node, { fill: 'yellow', shape: 'ring', text: shortly(error) });
+            failed = true;
+            node.warn(harmless(error.message));
           },
         )
         .finally(() => {

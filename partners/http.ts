@@ -1,8 +1,9 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import axios, { type AxiosError, type AxiosResponse } from 'axios';
+import { Axios, type AxiosResponse } from 'axios';
 import { BusinessRefusal, ConfigurationMistake, InDoubt, TemporaryFault } from '../orders/errors.ts';
+import { createBreaker, type Outcome } from './breaker.ts';
+import { CallError, createHttpAdapter } from './http-adapter.ts';
 import { parseJson } from './json.ts';
+import { createPlaces } from './places.ts';
 
 export interface HttpRequest {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD';
@@ -15,7 +16,7 @@ export interface HttpRequest {
   text?: string;
   /** Changes nothing at the partner although it is no GET (a search by POST): a lost answer is then no doubt. */
   read?: boolean;
-  /** Milliseconds; the partner's default otherwise. */
+  /** Milliseconds for the whole call, waiting in line aside; the partner's default otherwise. */
   timeout?: number;
   signal?: AbortSignal;
 }
@@ -40,7 +41,8 @@ export class HttpRefusal extends BusinessRefusal {
 /**
  * Calls to one partner. Both methods throw what the outcome means for a write (see reliability: certain or in doubt):
  * `TemporaryFault` not sent or asked to wait, `ConfigurationMistake` credentials or rights, `HttpRefusal` any other 4xx,
- * `InDoubt` everything that leaves open whether it was done. For reads nothing is in doubt.
+ * `InDoubt` everything that leaves open whether it was done. For reads nothing is in doubt. No call is repeated here.
+ * Calls wait for their turn, and a partner that is down is left alone for a while: `PARTNER_BUSY` and `PARTNER_PAUSED` were never sent.
  */
 export interface Http {
   send(request: HttpRequest): Promise<HttpResponse>;
@@ -50,76 +52,150 @@ export interface Http {
   close(): void;
 }
 
+/** The HTTP of a partner as its config node holds it. */
+export interface PartnerHttp extends Http {
+  state(): HttpState;
+  /** The partner is there again, as a test of the connection has shown: calls are let through at once. */
+  resume(): void;
+}
+
+export interface HttpState {
+  /** True while calls are refused without being made, because the partner is down or has asked for a pause. */
+  open: boolean;
+  /** Milliseconds since 1970 when the next call may try. */
+  until?: number;
+  /** Calls that wait for their turn. */
+  waiting: number;
+  /** Calls under way. */
+  running: number;
+}
+
 export interface HttpOptions {
   /** The partner's reference, for messages. */
   partner: string;
   /** Milliseconds until an unanswered call is given up. */
   timeout: number;
-  /** Most connections at a time. Default 16. */
-  maxConnections?: number;
+  /** Most calls at a time; the others wait in line. Default 16. */
+  maxConcurrent?: number;
   /** Largest answer in bytes. Default 10 MB. */
   maxAnswer?: number;
+  /** What a call belongs to, for the header `x-correlation-id`; it names no people. */
+  correlation?: () => string | undefined;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  /** From 0 to 1. */
+  random?: () => number;
 }
 
-/** Nothing has left the machine, or no connection stood: certainly not sent. */
-const NOT_SENT = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+/** Most calls that stand in line. */
+const LONGEST_LINE = 1000;
+
+/** These never leave: an address or a header that cannot be, a body over the limit. */
+const UNSENDABLE = new Set([
+  'ERR_BAD_REQUEST',
+  'ERR_INVALID_URL',
+  'ERR_INVALID_CHAR',
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_NOT_SUPPORTED',
 ]);
 
-export function createHttp(options: HttpOptions): Http {
-  const connections = { keepAlive: true, maxSockets: options.maxConnections ?? 16 };
-  const httpAgent = new HttpAgent(connections);
-  const httpsAgent = new HttpsAgent(connections);
-  const client = axios.create({
-    httpAgent,
-    httpsAgent,
-    timeout: options.timeout,
+/** The answer came and is of no use: it says nothing against the partner's being there. */
+const UNREADABLE = /^(ERR_BAD_RESPONSE|ERR_BUFFER_TOO_LARGE|Z_|ERR_BROTLI|ERR__ERROR_FORMAT)/;
+
+export function createHttp(options: HttpOptions): PartnerHttp {
+  const { partner, timeout, maxConcurrent = 16, now = Date.now, random = Math.random } = options;
+  const breaker = createBreaker({ now, random });
+  // Nobody waits longer than a call may take: a settle time, which begins with the intent, must outlast both.
+  const places = createPlaces({ places: maxConcurrent, longestLine: LONGEST_LINE, longestWait: timeout });
+  const { adapter, close } = createHttpAdapter({ connections: maxConcurrent, connectTimeout: timeout });
+  // The bare class: `axios.create` merges forty defaults into every call, which costs as much as sending it.
+  const client = new Axios({
+    adapter,
+    timeout,
     // A followed redirect turns a POST into a GET and takes API keys to another host.
     maxRedirects: 0,
     maxContentLength: options.maxAnswer ?? 10_000_000,
     maxBodyLength: 20_000_000,
     responseType: 'text',
     // The body is parsed by our own hardened parser; axios would lose the digits of large ids.
-    transformResponse: (data: unknown) => data,
+    transformRequest: [],
+    transformResponse: [],
     validateStatus: () => true,
   });
 
   async function send(request: HttpRequest): Promise<HttpResponse> {
+    // Asked before the line as well, so that nobody stands in it for nothing.
+    const refusal = breaker.refusal();
+    if (refusal !== undefined) throw paused(refusal);
+    if (request.signal?.aborted) throw cancelled();
+    if (!places.take() && !(await places.wait(request.signal))) throw request.signal?.aborted ? cancelled() : busy();
+    try {
+      const entry = breaker.enter();
+      if ('refusal' in entry) throw paused(entry.refusal);
+      try {
+        return await call(request, entry.ended);
+      } finally {
+        entry.ended({ is: 'unknown' });
+      }
+    } finally {
+      places.giveBack();
+    }
+  }
+
+  async function call(request: HttpRequest, ended: (outcome: Outcome) => void): Promise<HttpResponse> {
     const isRead = request.read ?? (request.method === 'GET' || request.method === 'HEAD');
+    const id = options.correlation?.();
     let answer: AxiosResponse<string>;
     try {
       answer = await client.request<string>({
         method: request.method,
-        url: request.url,
+        url: withQuery(request.url, request.query),
         headers: {
           accept: 'application/json',
           ...(request.json === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(id === undefined ? {} : { 'x-correlation-id': headerValue(id) }),
           ...request.headers,
         },
-        params: request.query,
         data: request.json === undefined ? request.text : JSON.stringify(request.json),
         ...(request.timeout === undefined ? {} : { timeout: request.timeout }),
         ...(request.signal ? { signal: request.signal } : {}),
       });
     } catch (thrown) {
-      throw transportError(thrown as AxiosError, isRead, options.partner);
+      const error = thrown as Error & { code?: string };
+      const code = error.code ?? '';
+      ended({
+        is: UNREADABLE.test(code) ? 'up' : code === 'ERR_CANCELED' || UNSENDABLE.has(code) ? 'unknown' : 'down',
+      });
+      throw transportError(error, isRead, partner);
     }
     const response: HttpResponse = {
       status: answer.status,
       headers: plainHeaders(answer.headers),
       text: typeof answer.data === 'string' ? answer.data : '',
     };
+    ended(outcomeOf(response, now()));
     if (response.status >= 200 && response.status < 300) return response;
-    throw statusError(response, isRead, options.partner);
+    throw statusError(response, isRead, partner, now());
+  }
+
+  function paused(retryAfter: number): TemporaryFault {
+    return new TemporaryFault(
+      'PARTNER_PAUSED',
+      `${partner} is left alone for a moment, because it was down or asked for it; nothing was sent. Dropline tries again by itself.`,
+      { retryAfter },
+    );
+  }
+
+  function busy(): TemporaryFault {
+    return new TemporaryFault(
+      'PARTNER_BUSY',
+      `More calls wait for ${partner} than it takes in time; nothing was sent. Dropline tries again by itself. If this stays, raise "maxConcurrent" in its options, if ${partner} can bear more calls at a time.`,
+      { retryAfter: Math.round(2000 + random() * 3000) },
+    );
+  }
+
+  function cancelled(): TemporaryFault {
+    return new TemporaryFault('CALL_CANCELLED', `The call to ${partner} was cancelled before it was sent.`);
   }
 
   return {
@@ -130,17 +206,25 @@ export function createHttp(options: HttpOptions): Http {
       try {
         return parseJson(response.text);
       } catch (cause) {
-        throw unexpectedAnswer(request, options.partner, 'not valid JSON', cause);
+        throw unexpectedAnswer(request, partner, 'not valid JSON', cause);
       }
     },
-    close() {
-      for (const agent of [httpAgent, httpsAgent]) {
-        // Not `destroy`, which would also reset the calls that are under way: a deploy must not put an order in doubt.
-        Object.assign(agent, { keepAlive: false });
-        for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy();
-      }
+    close,
+    state() {
+      const until = breaker.until();
+      const { waiting, running } = places;
+      return { open: until !== undefined, ...(until === undefined ? {} : { until }), waiting, running };
     },
+    resume: () => breaker.resume(),
   };
+}
+
+/** What an answer says about the partner's being there. */
+function outcomeOf(response: HttpResponse, now: number): Outcome {
+  const { status } = response;
+  const is = status >= 500 ? 'down' : 'up';
+  const pause = status === 429 || status === 503 ? retryAfterOf(response, now) : undefined;
+  return pause === undefined ? { is } : { is, pause };
 }
 
 /** For adapters: the answer arrived with 2xx but is not what the partner documents. After a write that is in doubt. */
@@ -157,21 +241,26 @@ export function unexpectedAnswer(
     : new InDoubt('ANSWER_UNEXPECTED', message, { cause });
 }
 
-function transportError(error: AxiosError, isRead: boolean, partner: string): Error {
+function transportError(error: Error & { code?: string }, isRead: boolean, partner: string): Error {
   const code = error.code ?? '';
-  // Axios' own error holds the request with its credentials and its body: it must never reach a log.
+  const isSent = !(error instanceof CallError) || error.sent;
+  // An error of axios' own holds the request with its credentials and its body: it must never reach a log.
   const cause = Object.assign(new Error(error.message), { code });
-  if (NOT_SENT.has(code)) {
-    return new TemporaryFault(
-      'PARTNER_UNREACHABLE',
-      `${partner} cannot be reached (${code}). Check its base URL and that it is running; Dropline tries again by itself.`,
+  if (!isSent && UNSENDABLE.has(code)) {
+    return new ConfigurationMistake(
+      'REQUEST_INVALID',
+      `${partner} cannot be called like this: ${error.message}. Check its base URL, and that its credentials hold no line breaks or foreign characters.`,
       { cause },
     );
   }
-  const what =
-    code === 'ECONNABORTED' || code === 'ETIMEDOUT'
-      ? 'did not answer in time'
-      : `broke the connection (${code || error.message})`;
+  if (!isSent) {
+    return new TemporaryFault(
+      'PARTNER_UNREACHABLE',
+      `${partner} cannot be reached (${code || error.message}). Check its base URL and that it is running; Dropline tries again by itself.`,
+      { cause },
+    );
+  }
+  const what = code === 'ETIMEDOUT' ? 'did not answer in time' : `broke the connection (${code || error.message})`;
   return isRead
     ? new TemporaryFault('PARTNER_UNAVAILABLE', `${partner} ${what}. Dropline tries again by itself.`, { cause })
     : new InDoubt(
@@ -181,9 +270,9 @@ function transportError(error: AxiosError, isRead: boolean, partner: string): Er
       );
 }
 
-function statusError(response: HttpResponse, isRead: boolean, partner: string): Error {
+function statusError(response: HttpResponse, isRead: boolean, partner: string, now: number): Error {
   const { status } = response;
-  const retryAfter = readRetryAfter(response.headers['retry-after']);
+  const retryAfter = retryAfterOf(response, now);
   const wait = retryAfter === undefined ? {} : { retryAfter };
   if (status === 429) {
     return new TemporaryFault(
@@ -223,11 +312,26 @@ function statusError(response: HttpResponse, isRead: boolean, partner: string): 
       );
 }
 
-/** Milliseconds from a Retry-After header in seconds or as a date; at most one hour, because partners err. */
+/** A date is counted from the partner's own clock, where the answer shows it: clocks differ. */
+function retryAfterOf({ headers }: HttpResponse, now: number): number | undefined {
+  return readRetryAfter(headers['retry-after'], readDate(headers['date']) ?? now);
+}
+
+/**
+ * Milliseconds from a Retry-After header in seconds or as a date (RFC 9110, 10.2.3); at most one hour, because partners err.
+ * `undefined` also for "now": without a wait of our own the same call would go out again at once, for ever.
+ */
 export function readRetryAfter(header: string | undefined, now: number = Date.now()): number | undefined {
-  if (!header) return undefined;
-  const seconds = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - now) / 1000;
-  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), 3600) * 1000 : undefined;
+  const text = header?.trim() ?? '';
+  const date = readDate(text);
+  const wait = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : date === undefined ? 0 : date - now;
+  return wait > 0 ? Math.round(Math.min(wait, 3_600_000)) : undefined;
+}
+
+/** Only what looks like a date: `Date.parse` takes "-5" for a month. */
+function readDate(text: string | undefined): number | undefined {
+  const time = /^[A-Z][a-z]{2}.*\d{2}:\d{2}:\d{2}|^\d{4}-\d{2}-\d{2}T/.test(text ?? '') ? Date.parse(text!) : NaN;
+  return Number.isNaN(time) ? undefined : time;
 }
 
 /** The beginning of an error body, on one line and without markup: enough to act on, too little to leak a page. */
@@ -237,6 +341,28 @@ export function excerpt(text: string): string {
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 200);
+}
+
+/** Written as axios writes it. What signs an address must see the same. */
+function withQuery(url: string, query: HttpRequest['query']): string {
+  const parts = Object.entries(query ?? {})
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${queryPart(name)}=${queryPart(String(value))}`);
+  if (parts.length === 0) return url;
+  const [bare = ''] = url.split('#');
+  return `${bare}${bare.includes('?') ? '&' : '?'}${parts.join('&')}`;
+}
+
+function queryPart(text: string): string {
+  return encodeURIComponent(text).replace(/%3A/g, ':').replace(/%24/g, '$').replace(/%2C/g, ',').replace(/%20/g, '+');
+}
+
+/** Document numbers come from partners, and may hold anything. */
+function headerValue(text: string): string {
+  const escaped = text.replace(/[^\x21-\x7e]+/g, (part) =>
+    [...Buffer.from(part)].map((byte) => `%${byte.toString(16).padStart(2, '0').toUpperCase()}`).join(''),
+  );
+  return escaped.slice(0, 250);
 }
 
 function pathOf(url: string): string {

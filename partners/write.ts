@@ -15,6 +15,12 @@ export type Write<Result> = {
   step: string;
   /** What the partner is asked, shown in the order's history: ids, quantities, amounts; no people, no secrets. */
   summary?: Record<string, Json>;
+  /**
+   * A person says that it is done, under this number of the partner's: gives the result that `send` would have given. Only reads; the
+   * number is looked up where the partner can be asked, and believed where not.
+   * @throws BusinessRefusal that says what is wrong with the number
+   */
+  adopt?(number: string): Promise<Result>;
 } & Settlement<Result>;
 
 /** How an unanswered call is settled. The type demands an answer: a write without one does not compile. */

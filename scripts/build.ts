@@ -1,7 +1,7 @@
 /**
  * Builds what Node-RED loads: `node scripts/build.ts [--strict]`.
  *
- *   dist/       the runtime, one `.js` per `.ts`; per node its editor page, locales and icon
+ *   dist/       the runtime, one `.js` per `.ts`; per node its editor page, locales and icon; the desk's page
  *   resources/  the editor code that all nodes share, and the examples of API options
  *   examples/   what the Import menu offers, from flows/
  *
@@ -36,9 +36,11 @@ try {
 
 async function build(): Promise<void> {
   for (const made of ['dist', '.build', 'resources']) rmSync(at(made), { recursive: true, force: true });
-  const faults = (await Promise.all([compile('tsconfig.build.json'), compile('tsconfig.editor.json')])).join('');
+  const projects = ['tsconfig.build.json', 'tsconfig.editor.json', 'desk/tsconfig.json'];
+  const faults = (await Promise.all(projects.map(compile))).join('');
   if (strict && faults) throw new Error(faults);
   copyAssets();
+  buildDesk();
   buildSharedEditor();
   buildOptionExamples();
   const types = nodeTypes().filter(isComplete);
@@ -65,8 +67,16 @@ async function compile(project: string): Promise<string> {
 
 /** What stands beside the code and is read at run time (pages, SQL, schemas); tsc copies nothing. */
 function copyAssets(): void {
-  const files = globSync('{orders,ledger,partners,desk}/**/*.*', { cwd: root });
+  const files = globSync('{orders,ledger,partners}/**/*.*', { cwd: root });
   for (const file of files.filter((name) => !/\.(ts|md)$/.test(name))) cpSync(at(file), at('dist', file));
+}
+
+/** The desk runs in browsers: what it needs of the domain are types only, so its own files are all of it. */
+function buildDesk(): void {
+  for (const file of globSync('desk/*.js', { cwd: at('.build/desk') }))
+    cpSync(at('.build/desk', file), at('dist', file));
+  for (const file of globSync('desk/{*.{html,css,svg},locales/*.json}', { cwd: root }))
+    cpSync(at(file), at('dist', file));
 }
 
 function buildSharedEditor(): void {

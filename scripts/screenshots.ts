@@ -1,12 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import type { OrderView } from '../ledger/views.ts';
 import { demoOrders, type DemoOrder } from '../sandbox/catalogue.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
+import { findChromium, launchChromium } from './chromium.ts';
 import { demoFlows } from './demo-flows.ts';
 import { Journey } from './journey.ts';
 import { freePort, startNodeRed, type NodeRed } from './node-red.ts';
@@ -14,11 +15,11 @@ import { approveBankAccounts, approveWaitingRuns } from './people.ts';
 
 /**
  * The pictures of the documentation, `docs/images/`: runs the demo orders through the shipped flows in a folder of its own, so that
- * status texts stand under the nodes, and photographs the editor in both themes. Needs Chromium: `CHROMIUM=/path/to/chromium`,
- * otherwise /usr/bin/chromium.
+ * status texts stand under the nodes, and photographs the editor and the desk in both themes. Needs Chromium: `CHROMIUM=/path/to/chromium`,
+ * otherwise the one that is installed.
  */
 const images = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'images');
-const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const executablePath = findChromium();
 const THEMES = ['light', 'dark'] as const;
 type Theme = (typeof THEMES)[number];
 
@@ -40,8 +41,8 @@ interface Editor {
   sidebar: { help: { show(type: string): void } };
 }
 
-if (!existsSync(executablePath)) {
-  console.error(`There is no browser at ${executablePath}. Install Chromium, or set CHROMIUM to its path.`);
+if (!executablePath) {
+  console.error('There is no Chromium on this machine. Install it, or set CHROMIUM to its path.');
   process.exit(1);
 }
 
@@ -62,23 +63,17 @@ try {
   nodeRed = await startNodeRed({ userDir: join(folder, 'node-red'), port });
   await nodeRed.deploy(demoFlows(sandbox, bankFolder, { 'dl-ledger': { quietTime: 5 } }));
   await approveBankAccounts(nodeRed);
-  // All at once, and the simplest once more alone: what stands under the nodes then is how one order leaves them.
-  for (const orders of [demoOrders, demoOrders.slice(0, 1)])
-    await settleOrders(nodeRed, await placeOrders(sandbox, orders));
+  const placed = await placeOrders(sandbox, demoOrders);
+  await settleOrders(nodeRed, placed);
+  // The simplest once more alone: what stands under the nodes then is how one order leaves them.
+  await settleOrders(nodeRed, await placeOrders(sandbox, demoOrders.slice(0, 1)));
+  const split = placed[demoOrders.findIndex(({ outcome }) => outcome.length > 1)]!;
 
-  browser = await chromium.launch({
-    executablePath,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
-  for (const theme of THEMES) await photographEditor(browser, nodeRed.url, theme);
+  browser = await launchChromium(executablePath);
+  for (const theme of THEMES) {
+    await photographEditor(browser, nodeRed.url, theme);
+    await photographDesk(browser, nodeRed.url, theme, split);
+  }
   await photographShop(browser, sandbox.urls.shop);
 } finally {
   await browser?.close();
@@ -120,6 +115,20 @@ async function photographEditor(from: Browser, url: string, theme: Theme): Promi
   await toggle(page, "button[data-tab-id='debug']", false);
   await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.sidebar.help.show('supplier-route'));
   await shoot(page, `help-${theme}`);
+  await context.close();
+}
+
+/** One order (the `order` that several suppliers share), and what waits for a person. */
+async function photographDesk(from: Browser, url: string, theme: Theme, order: string): Promise<void> {
+  const context = await from.newContext({ viewport: { width: 1280, height: 1100 }, colorScheme: theme });
+  const page = await context.newPage();
+  await page.goto(`${url}/dropship/desk/`);
+  await page.click(`.orders a[href='#/orders/${order}']`);
+  await page.waitForSelector('.timeline');
+  await shoot(page, `desk-order-${theme}`);
+  await page.click("header a[href='#/exceptions']");
+  await page.click("button[data-action='reroute']");
+  await shoot(page, `desk-exceptions-${theme}`);
   await context.close();
 }
 

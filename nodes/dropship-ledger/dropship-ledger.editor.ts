@@ -1,6 +1,7 @@
 {
   interface DropshipLedger {
     name: string;
+    store: 'file' | 'postgres';
     file: string;
     quietTime: number;
     batch: number;
@@ -9,10 +10,11 @@
     patience: number;
   }
 
-  RED.nodes.registerType<DropshipLedger>('dropship-ledger', {
+  RED.nodes.registerType<DropshipLedger, 'url'>('dropship-ledger', {
     category: 'config',
     defaults: {
       name: { value: '' },
+      store: { value: 'file' },
       file: { value: '' },
       quietTime: { value: 30, validate: dropship.valid.number({ min: 1, max: 3600, integer: true }) },
       batch: { value: 64, validate: dropship.valid.number({ min: 1, max: 10000, integer: true }) },
@@ -20,8 +22,30 @@
       maxAttempts: { value: 5, validate: dropship.valid.number({ min: 1, max: 100, integer: true }) },
       patience: { value: 24, validate: dropship.valid.number({ min: 1, max: 720 }) },
     },
+    credentials: {
+      url: { type: 'password' },
+    },
     label() {
+      if (this.store === 'postgres') return this.name || this._('title.database');
       return this.name || this.file || this._('title.default');
+    },
+    oneditprepare() {
+      const store = $('#node-config-input-store');
+      const url = $('#node-config-input-url');
+      // Made before there was a choice.
+      if (!store.val()) store.val('file');
+      const show = (): void => {
+        const isDatabase = store.val() === 'postgres';
+        $('.dropship-ledger-file').toggle(!isDatabase);
+        $('.dropship-ledger-database').toggle(isDatabase);
+        const typed = String(url.val() ?? '').trim();
+        const isSaved = typed === '__PWD__';
+        const isRight = isSaved || typed.startsWith('${') || /^postgres(ql)?:\/\/[^#\s]+\/[^/@#\s]+$/.test(typed);
+        $('#dropship-ledger-url-wrong').toggle(isDatabase && !isRight);
+      };
+      store.on('change', show);
+      url.on('input change', show);
+      show();
     },
   });
 }

@@ -2,9 +2,13 @@ import type { NodeAPI, Node, NodeDef } from 'node-red';
 import { DEFAULT_SETTINGS, type LedgerSettings } from '../../ledger/core.ts';
 import type { LedgerNode } from '../configs.ts';
 import { installAdmin } from '../admin.ts';
-import { ledgerFile, useLedger } from '../ledgers.ts';
+import { describeDatabase } from '../../ledger/postgres.ts';
+import { ConfigurationMistake } from '../../orders/errors.ts';
+import { ledgerFile, useLedger, whenOpen } from '../ledgers.ts';
 
 interface Config extends NodeDef {
+  /** Nodes that were made before there was a choice have none. */
+  store?: 'file' | 'postgres';
   file: string;
   quietTime: string | number;
   batch: string | number;
@@ -18,11 +22,46 @@ export default function (RED: NodeAPI): void {
   installAdmin(RED);
   function construct(this: LedgerNode, config: Config): void {
     RED.nodes.createNode(this, config);
-    this.file = ledgerFile(RED, config.file);
-    this.ledger = () => useLedger(RED, this.file, settingsOf(config));
-    this.ledger().catch((error: Error) => this.error(error.message));
+    const url = config.store === 'postgres' ? (this.credentials as { url?: string }).url?.trim() : undefined;
+    this.file = config.store === 'postgres' ? addressOf(this, url) : ledgerFile(RED, config.file);
+    this.ledger = async () => {
+      if (config.store === 'postgres') describeDatabase(required(url));
+      return useLedger(RED, this.file, settingsOf(config), url);
+    };
+    const stop = new AbortController();
+    this.on('close', () => stop.abort());
+    let told = '';
+    const missing = (error: Error) => {
+      // Once, and not at every try.
+      if (error.message !== told) this.warn(error.message);
+      told = error.message;
+    };
+    whenOpen(this.ledger, missing, stop.signal).then(
+      () => told && this.log('The ledger is there.'),
+      (error: Error) => this.error(error.message),
+    );
   }
-  RED.nodes.registerType('dropship-ledger', construct as unknown as (this: Node, config: NodeDef) => void);
+  RED.nodes.registerType('dropship-ledger', construct as unknown as (this: Node, config: NodeDef) => void, {
+    credentials: { url: { type: 'password' } },
+  });
+}
+
+/** What the ledger is known by: the address without its password. A mistake in it is told when the ledger is used. */
+function addressOf(node: Node, url: string | undefined): string {
+  try {
+    return describeDatabase(required(url));
+  } catch {
+    return `database of ${node.id}`;
+  }
+}
+
+function required(url: string | undefined): string {
+  if (url) return url;
+  throw new ConfigurationMistake(
+    'LEDGER_URL_MISSING',
+    "The ledger has no database URL. Enter it in the ledger's config node, or choose a file there.",
+    { status: 'no database URL' },
+  );
 }
 
 /** The edit dialog's units (seconds, hours) in milliseconds; what is left empty or wrong keeps its default. */

@@ -1,9 +1,12 @@
 import type { NodeAPI, NodeDef } from 'node-red';
 import { settle } from '../../ledger/exceptions.ts';
-import { contentHash } from '../../ledger/effects.ts';
-import { documentState, getDocument, putDocument } from '../../ledger/documents.ts';
-import { roundOf } from '../../ledger/routing.ts';
-import { add, compare, total } from '../../orders/quantity.ts';
+import { stepCame } from '../../ledger/deadlines.ts';
+import { givenUp } from '../../ledger/decisions.ts';
+import { contentHash, Obsolete } from '../../ledger/effects.ts';
+import { documentsOf, documentState, getDocument, putDocument } from '../../ledger/documents.ts';
+import { roundOf, uncovered } from '../../ledger/routing.ts';
+import type { Transaction } from '../../ledger/store.ts';
+import { add, compare, total, type Quantity } from '../../orders/quantity.ts';
 import type { AffectedLine, Order, OrderLines } from '../../orders/order.ts';
 import { ledgerOfChoice, partnerFor } from '../choices.ts';
 import { registerDocumentNode } from '../document-node.ts';
@@ -31,6 +34,7 @@ export default function (RED: NodeAPI): void {
         document,
         orderId: order.id,
         content: payload.lines.map(({ orderLine, quantity }) => [orderLine, quantity]),
+        guard: () => stillUndelivered(order.id, payload.lines),
         call: (write) =>
           shop.adapter().cancelLines(payload.lines, order, whole, config.reason || payload.reason, write),
         *record() {
@@ -43,6 +47,7 @@ export default function (RED: NodeAPI): void {
             now,
             state,
           );
+          yield* stepCame(givenUp(order.id, roundOf(payload.freedBy)), now);
           yield* settle(
             now,
             { subject: `route ${order.id} ${roundOf(payload.freedBy)}`, code: 'NOBODY_DELIVERS' },
@@ -54,6 +59,18 @@ export default function (RED: NodeAPI): void {
       return payload;
     },
   });
+}
+
+/** Lines that were routed again meanwhile will come: the customer must not be told otherwise. */
+function* stillUndelivered(orderId: string, lines: readonly AffectedLine[]): Transaction<void> {
+  const order = yield* getDocument('order', orderId);
+  if (!order) return;
+  const left = uncovered(order, yield* documentsOf('purchase-order', orderId), lines);
+  const sum = (of: readonly { quantity: Quantity }[]) => total(of.map((line) => line.quantity));
+  if (compare(sum(left), sum(lines)) < 0)
+    throw new Obsolete(
+      `Lines of ${orderId} that nobody delivered are on a purchase order by now, or the shop was told.`,
+    );
 }
 
 /** Whether nothing of the order is left with these lines gone. */

@@ -1,6 +1,7 @@
 import type { NodeAPI, NodeDef } from 'node-red';
-import { stepCame } from '../../ledger/deadlines.ts';
+import { expectStep, stepCame } from '../../ledger/deadlines.ts';
 import { documentState, getDocument, putDocument, setDocumentState } from '../../ledger/documents.ts';
+import type { Transaction } from '../../ledger/store.ts';
 import { orderParts } from '../../ledger/views.ts';
 import type { Shipment } from '../../orders/shipment.ts';
 import { ledgerOfChoice, partnerFor } from '../choices.ts';
@@ -32,10 +33,12 @@ export default function (RED: NodeAPI): void {
           const known = yield* getDocument('shipment', shipment.id);
           if (known) yield* putDocument({ ...known, fulfilmentId: id }, now);
           yield* stepCame(`tell shop ${shipment.id}`, now);
+          if (!(yield* allTold(order.id))) return;
+          const what = `Order ${order.id} has not been completed in the shop.`;
+          yield* expectStep(`complete ${order.id}`, what, now + ledger.core.settings.deadlines.tellShop, order.id);
         },
       });
-      const { shipments, progress } = await ledger.transact('read order', () => orderParts(order));
-      if (progress.shipped.reached && shipments.every((each) => each.fulfilmentId !== undefined)) {
+      if (await ledger.transact('read order', () => allTold(order.id))) {
         await operation({
           kind: 'order-complete',
           partner: shop,
@@ -44,12 +47,22 @@ export default function (RED: NodeAPI): void {
           content: order.id,
           call: (write) => shop.adapter().complete(order, write),
           *record() {
+            const now = ledger.core.now();
             if ((yield* documentState('order', order.id)) === 'taken')
-              yield* setDocumentState('order', order.id, 'complete', ledger.core.now());
+              yield* setDocumentState('order', order.id, 'complete', now);
+            yield* stepCame(`complete ${order.id}`, now);
           },
         });
       }
       return { ...shipment, fulfilmentId: told.id };
     },
   });
+}
+
+/** Everything has shipped, and the shop knows each shipment. */
+function* allTold(orderId: string): Transaction<boolean> {
+  const order = yield* getDocument('order', orderId);
+  if (!order) return false;
+  const { shipments, progress } = yield* orderParts(order);
+  return progress.shipped.reached && shipments.every((each) => each.fulfilmentId !== undefined);
 }

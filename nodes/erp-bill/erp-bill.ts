@@ -3,6 +3,7 @@ import { stepCame } from '../../ledger/deadlines.ts';
 import { documentsOf, getDocument, putDocument } from '../../ledger/documents.ts';
 import { raise } from '../../ledger/exceptions.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
+import { expectPayment } from '../../ledger/payments.ts';
 import type { Transaction } from '../../ledger/store.ts';
 import { matchBill, type Bill } from '../../orders/bill.ts';
 import { parseMoney } from '../../orders/money.ts';
@@ -34,7 +35,7 @@ export default function (RED: NodeAPI): void {
         decide: () => match(ledger, eventId, bill, config),
       });
       if (!result.matched) return { port: 1, payload: { ...bill, differences: result.differences } };
-      const po = await purchaseOrderInErp(ledger, bill.purchaseOrder);
+      const po = await purchaseOrderInErp(ledger, bill.purchaseOrder, erp.reference);
       await whenReceived(ledger, po);
       const entered = await operation({
         kind: 'bill-enter',
@@ -48,6 +49,7 @@ export default function (RED: NodeAPI): void {
           const now = ledger.core.now();
           if (known) yield* putDocument({ ...known, erp: { partner: erp.reference, ...document } }, now, 'entered');
           yield* stepCame(`match ${bill.id}`, now);
+          yield* expectPayment(ledger.core, bill);
         },
       });
       return { port: 0, payload: { ...bill, erp: { partner: erp.reference, ...entered } } };

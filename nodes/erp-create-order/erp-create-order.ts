@@ -4,6 +4,7 @@ import { Obsolete } from '../../ledger/effects.ts';
 import { orderContent, type Order } from '../../orders/order.ts';
 import { chosenPartner, partnerLedger } from '../choices.ts';
 import { registerDocumentNode } from '../document-node.ts';
+import { notInOtherErp } from '../steps.ts';
 
 interface Config extends NodeDef {
   erp: string;
@@ -25,6 +26,7 @@ export default function (RED: NodeAPI): void {
         *guard() {
           if ((yield* documentState('order', order.id)) === 'cancelled')
             throw new Obsolete(`Order ${order.id} was cancelled.`);
+          yield* notInOtherErp(order.id, erp.reference);
         },
         call: (write) => erp.adapter().createOrder(order, write),
         *record(document) {

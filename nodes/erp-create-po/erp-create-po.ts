@@ -1,4 +1,5 @@
 import type { NodeAPI, NodeDef } from 'node-red';
+import { stepCame } from '../../ledger/deadlines.ts';
 import { getDocument, putDocument } from '../../ledger/documents.ts';
 import type { PurchaseOrder } from '../../orders/purchase-order.ts';
 import { chosenPartner, partnerLedger } from '../choices.ts';
@@ -24,10 +25,13 @@ export default function (RED: NodeAPI): void {
         orderId: po.orderId,
         content: orderedContent(po),
         guard: () => stillWanted(po.id),
-        call: async (write) => erp.adapter().createPurchaseOrder(po, await orderInErp(ledger, po.orderId), write),
+        call: async (write) =>
+          erp.adapter().createPurchaseOrder(po, await orderInErp(ledger, po.orderId, erp.reference), write),
         *record(document) {
           const known = yield* getDocument('purchase-order', po.id);
-          if (known) yield* putDocument({ ...known, erp: { partner: erp.reference, ...document } }, ledger.core.now());
+          const now = ledger.core.now();
+          if (known) yield* putDocument({ ...known, erp: { partner: erp.reference, ...document } }, now);
+          yield* stepCame(`enter ${po.id}`, now);
         },
       });
       return { ...po, erp: { partner: erp.reference, ...created } };

@@ -1,9 +1,8 @@
 import type { NodeAPI, NodeDef } from 'node-red';
-import { releaseStock } from '../../ledger/allocations.ts';
-import { stepCame } from '../../ledger/deadlines.ts';
-import { documentsOf, getDocument, putDocument } from '../../ledger/documents.ts';
+import { documentsOf, getDocument } from '../../ledger/documents.ts';
 import { Waiting } from '../../ledger/effects.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
+import { takeBack } from '../../ledger/routing.ts';
 import { query, type Transaction } from '../../ledger/store.ts';
 import type { Order, OrderLines } from '../../orders/order.ts';
 import { isEmpty, remaining, type PurchaseOrder } from '../../orders/purchase-order.ts';
@@ -42,15 +41,7 @@ export default function (RED: NodeAPI): void {
           *decide() {
             const known = yield* getDocument('purchase-order', po.id);
             if (!known || known.state !== 'allocated' || (yield* mayHaveLeft(po, ledger.core.now()))) return false;
-            const after: PurchaseOrder = {
-              ...known,
-              lines: known.lines.map((line) => ({ ...line, freed: line.quantity })),
-              revision: known.revision + 1,
-              state: 'cancelled',
-            };
-            yield* putDocument(after, ledger.core.now());
-            yield* releaseStock(after);
-            yield* stepCame(`send ${po.id}`, ledger.core.now());
+            yield* takeBack(known, ledger.core.now());
             return true;
           },
         });

@@ -185,7 +185,7 @@
       wholeUnits: { value: true },
     },
     inputs: 1,
-    outputs: 2,
+    outputs: 3,
     paletteLabel() {
       return this._('title.palette');
     },
@@ -199,7 +199,7 @@
       return this._('port.in');
     },
     outputLabels(index) {
-      const port = ['po', 'undeliverable'][index];
+      const port = ['po', 'undeliverable', 'givenUp'][index];
       return port && this._(`port.${port}`);
     },
     oneditprepare() {

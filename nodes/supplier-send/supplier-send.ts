@@ -1,5 +1,4 @@
 import type { NodeAPI, NodeDef } from 'node-red';
-import { DEADLINES } from '../../ledger/judge.ts';
 import { expectStep, stepCame } from '../../ledger/deadlines.ts';
 import { getDocument, putDocument } from '../../ledger/documents.ts';
 import { markSent, type PurchaseOrder } from '../../orders/purchase-order.ts';
@@ -39,7 +38,7 @@ export default function (RED: NodeAPI): void {
             yield* expectStep(
               `acknowledge ${po.id}`,
               `${po.supplier} has not acknowledged purchase order ${po.id}.`,
-              now + DEADLINES.acknowledge,
+              now + ledger.core.settings.deadlines.acknowledge,
               po.orderId,
             );
           }

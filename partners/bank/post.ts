@@ -68,6 +68,14 @@ export async function postFile(
     settle: 'probe',
     whenMissing: 'ask',
     find,
+    async adopt(number) {
+      const found = await find();
+      if (found) return found;
+      throw new BusinessRefusal(
+        'NUMBER_UNKNOWN',
+        `${settings.reference} does not show the payment file ${msgId}, so "${number}" cannot stand for it.`,
+      );
+    },
     async send({ signal }) {
       const text = content();
       const headers = { 'content-type': 'application/xml; charset=utf-8' };

@@ -140,15 +140,18 @@ export function createWooCommerce(settings: AdapterSettings, tools: AdapterTools
       const path = `orders/${order.shopOrderId}`;
       const mark = markOf(shipment.id);
       const items = shipment.lines.map(({ sku, quantity }) => `${quantity} x ${sku}`);
+      const find = async () =>
+        (completion === 'meta' ? undefined : await findFulfilment(path, shipment)) ??
+        (completion === 'fulfillments' ? undefined : findTracking(await readRecord(path), shipment));
       const done = await write({
         step: 'fulfil',
         summary: { order: order.shopOrderId, tracking: trackingNumbers(shipment), lines: items },
         settle: 'probe',
         // A person in the shop may have entered the tracking number first; theirs is adopted and the customer not told again.
         look: 'always',
-        find: async () =>
-          (completion === 'meta' ? undefined : await findFulfilment(path, shipment)) ??
-          (completion === 'fulfillments' ? undefined : findTracking(await readRecord(path), shipment)),
+        find,
+        // A person may have entered it with other tracking numbers, and the customer has it from there.
+        adopt: async (number) => (await find()) ?? { id: number, note: false },
         async send({ signal }) {
           if (completion !== 'meta') {
             try {
@@ -239,6 +242,7 @@ export function createWooCommerce(settings: AdapterSettings, tools: AdapterTools
         const ours = notes.find((note) => text(note['note']).includes(`(Ref. ${mark})`));
         return ours && { id: text(ours['id']) };
       },
+      adopt: (number) => Promise.resolve({ id: number }),
       async send({ signal }) {
         const note = `${plain(message)} (Ref. ${mark})`;
         return { id: text((await change('POST', path, { note, customer_note: true }, signal))['id']) };

@@ -5,9 +5,10 @@ import type { Payment } from '../../orders/payment.ts';
 import type { PurchaseOrder } from '../../orders/purchase-order.ts';
 import { add, compare, type Quantity } from '../../orders/quantity.ts';
 import type { Writer } from '../write.ts';
+import { byNumber, mustAmountTo, mustFit } from './odoo-adopt.ts';
 import { currencyId, productsOf } from './odoo-masterdata.ts';
 import { erpId, purchaseLines, type OdooDesk } from './odoo-purchases.ts';
-import { wireAmount, type Row } from './odoo-records.ts';
+import { wireAmount, type Domain, type Row } from './odoo-records.ts';
 import type { ErpDocument, ErpPayable } from './port.ts';
 
 const PAGE = 200;
@@ -32,6 +33,16 @@ export async function enterBill(desk: OdooDesk, bill: Bill, po: PurchaseOrder, w
     settle: 'probe',
     look: 'always',
     find: async () => (await findBill(desk, bill, purchase)).ours,
+    async adopt(number) {
+      const order = await odoo.get('purchase.order', purchase, ['partner_id']);
+      const ofVendor: Domain = [
+        ['move_type', '=', 'in_invoice'],
+        ['partner_id', '=', order.one('partner_id')?.id],
+      ];
+      const found = await byNumber(desk, 'account.move', number, ['amount_total', 'currency_id'], ofVendor, ['ref']);
+      mustAmountTo(desk, number, found.money('amount_total', currencyOf(found)), bill.total);
+      return found.id;
+    },
     async send({ signal }) {
       const { ours, foreign, order } = await findBill(desk, bill, purchase);
       if (ours !== undefined) return ours;
@@ -237,6 +248,13 @@ export async function registerPayment(
     settle: 'probe',
     look: 'always',
     find,
+    async adopt(number) {
+      const fields = ['amount', 'currency_id', 'reconciled_bill_ids'];
+      const found = await byNumber(desk, 'account.payment', number, fields);
+      mustAmountTo(desk, number, found.money('amount', currencyOf(found)), payment.amount);
+      mustFit(desk, number, found.many('reconciled_bill_ids').includes(bill), `does not pay ${payment.billNumber}`);
+      return { id: String(found.id), number: found.text('name') };
+    },
     async send({ signal }) {
       const already = await find();
       if (already) return already;

@@ -3,6 +3,7 @@ import type { Order } from '../../orders/order.ts';
 import type { PurchaseOrder, PurchaseOrderLine } from '../../orders/purchase-order.ts';
 import { compare, isZero, subtract, type Quantity } from '../../orders/quantity.ts';
 import type { Writer } from '../write.ts';
+import { byNumber, mustBeOurs, mustFit } from './odoo-adopt.ts';
 import {
   currencyId,
   ensureDeliveryAddress,
@@ -52,6 +53,7 @@ export async function createPurchase(
     settle: 'probe',
     look: 'always',
     find: async () => (await odoo.find('purchase.order', [['partner_ref', '=', po.id]], ['name'], { limit: 1 }))[0]?.id,
+    adopt: (number) => adoptPurchase(desk, po, number),
     async send({ signal }) {
       const products = await productsOf(
         odoo,
@@ -113,6 +115,30 @@ export async function createPurchase(
       );
     },
   });
+}
+
+/** A purchase order that somebody entered by hand: of this vendor, in this currency, with these quantities. */
+async function adoptPurchase(desk: OdooDesk, po: PurchaseOrder, number: string): Promise<number> {
+  const { odoo, options, partner } = desk;
+  const found = await byNumber(desk, 'purchase.order', number, ['partner_id', 'partner_ref', 'currency_id']);
+  mustBeOurs(desk, number, found.text('partner_ref'), po.id);
+  const vendor = found.one('partner_id');
+  const isVendor = vendor?.id === (await vendorOf(odoo, options, partner, po.supplier));
+  mustFit(desk, number, isVendor, `is an order to ${vendor?.name ?? 'nobody'}, not to ${po.supplier}`);
+  const currency = found.one('currency_id')?.name ?? '';
+  mustFit(desk, number, currency === po.currency, `is in ${currency} instead of ${po.currency}`);
+  for (const [id, line] of await purchaseLines(odoo, partner, found.id, po)) {
+    const ours = po.lines.find((each) => each.id === id);
+    const quantity = line.quantity('product_qty');
+    const agrees = ours !== undefined && compare(quantity, subtract(ours.quantity, ours.freed)) === 0;
+    mustFit(
+      desk,
+      number,
+      agrees,
+      `orders ${quantity} of line ${id} (${ours?.sku ?? ''}) instead of ${ours?.quantity ?? '0'}`,
+    );
+  }
+  return found.id;
 }
 
 /** What remains of each line is quantity - freed; when nothing remains the order is cancelled. */

@@ -4,6 +4,7 @@ import type { Order } from '../../orders/order.ts';
 import type { AdapterSettings, AdapterTools, ConnectionTest } from '../adapter.ts';
 import type { Json, Writer } from '../write.ts';
 import { enterBill, payables, registerPayment } from './odoo-accounting.ts';
+import { byNumber, mustBeOurs, mustFit } from './odoo-adopt.ts';
 import { createJson2 } from './odoo-json2.ts';
 import {
   customerReference,
@@ -67,6 +68,13 @@ async function createSale(desk: OdooDesk, order: Order, write: Writer): Promise<
     look: 'always',
     find: async () =>
       (await odoo.find('sale.order', [['client_order_ref', '=', order.id]], ['name'], { limit: 1 }))[0]?.id,
+    async adopt(number) {
+      const found = await byNumber(desk, 'sale.order', number, ['client_order_ref', 'currency_id']);
+      mustBeOurs(desk, number, found.text('client_order_ref'), order.id);
+      const currency = found.one('currency_id')?.name ?? '';
+      mustFit(desk, number, currency === order.currency, `is in ${currency} instead of ${order.currency}`);
+      return found.id;
+    },
     async send({ signal }) {
       const pricelist = options.pricelists?.[order.currency];
       const values = {

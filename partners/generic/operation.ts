@@ -201,7 +201,11 @@ async function settle<Result extends Json>(
   run: { write: Writer; summary: Record<string, Json>; look?: 'always' },
 ): Promise<Result> {
   const { settled } = call;
-  const base = { step, summary: run.summary };
+  const base = {
+    step,
+    summary: run.summary,
+    adopt: (number: string) => adoptNumber(connection, call, input, shape, number),
+  };
   const send = (attempt: Attempt) => sendOnce(connection, call, { ...input, key: attempt.key }, shape, attempt);
   let effect: Write<Result>;
   if (settled.settle === 'probe') {
@@ -272,6 +276,43 @@ async function adopt<Result extends Json>(
       `${connection.partner} says that it has this already (${describeCall(request)}, ${answer.status}), ${what}. Dropline asks again; check ${call.where}.probe if this stays.`,
     );
   }
+}
+
+/**
+ * A person says that it is done, under this number. A partner that can be asked must have it, and under this number where it names one;
+ * otherwise the number is believed.
+ */
+async function adoptNumber<Result extends Json>(
+  connection: Connection,
+  call: CompiledWrite,
+  input: Input,
+  shape: Shape<Result>,
+  number: string,
+): Promise<Result> {
+  if (!call.probe) {
+    const all = { id: number, number, supplierOrderId: number };
+    return shape(isOpen(shape) ? all : number, true);
+  }
+  const found = await find(connection, call, input, shape);
+  const { partner } = connection;
+  if (found === undefined)
+    throw new BusinessRefusal('NUMBER_UNKNOWN', `${partner} does not have it (${call.probe.where}).`);
+  const names = namesOf(found);
+  if (names.length === 0 || names.includes(number)) return found;
+  throw new BusinessRefusal('NUMBER_DIFFERS', `${partner} has it as ${names.join(' or ')}, not as ${number}.`);
+}
+
+/** Shapes that take any object, whose fields a later mapping may read. */
+function isOpen(shape: unknown): boolean {
+  return shape === anything || shape === recordShape;
+}
+
+/** What a found document calls itself. */
+function namesOf(found: Json): string[] {
+  if (typeof found !== 'object' || found === null || Array.isArray(found))
+    return found === null || found === '' ? [] : [String(found as string | number)];
+  const fields = [found['id'], found['number'], found['supplierOrderId']];
+  return [...new Set(fields.filter((field) => typeof field === 'string' || typeof field === 'number').map(String))];
 }
 
 /**

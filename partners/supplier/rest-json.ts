@@ -9,6 +9,7 @@ import { HttpRefusal, unexpectedAnswer, type HttpRequest } from '../http.ts';
 import { parseJson } from '../json.ts';
 import { bearer, settleTime, urlOf, webhookSecrets } from '../settings.ts';
 import { verifyStandardWebhook } from '../signature.ts';
+import type { Json } from '../write.ts';
 import type { Supplier, SupplierFactKind } from './port.ts';
 import { readDocument } from './rest-json-documents.ts';
 
@@ -83,18 +84,29 @@ export function createRestJson(settings: AdapterSettings, tools: AdapterTools): 
     async sendPurchaseOrder(po, write) {
       const document = purchaseOrderDocument(po);
       const path = `/purchase-orders/${encodeURIComponent(po.id)}`;
+      const find = async () => {
+        try {
+          return await callAboutOrder(request('GET', path), po);
+        } catch (error) {
+          // Any server has a 404 for a wrong path; only this one says that the supplier does not have the order.
+          if (refusalCode(error, 404) === 'not_found') return undefined;
+          throw error;
+        }
+      };
       return await write<{ supplierOrderId: string }>({
         step: 'send',
         summary: { number: po.id, lines: document.lines.length, total: `${document.total} ${document.currency}` },
         settle: 'probe',
-        async find() {
-          try {
-            return await callAboutOrder(request('GET', path), po);
-          } catch (error) {
-            // Any server has a 404 for a wrong path; only this one says that the supplier does not have the order.
-            if (refusalCode(error, 404) === 'not_found') return undefined;
-            throw error;
-          }
+        find,
+        async adopt(number) {
+          const found = await find();
+          if (found && [found.supplierOrderId, po.id].includes(number)) return found;
+          throw new BusinessRefusal(
+            found ? 'NUMBER_DIFFERS' : 'NUMBER_UNKNOWN',
+            found
+              ? `${partner} has ${po.id} as ${found.supplierOrderId}, not as ${number}.`
+              : `${partner} does not have the purchase order ${po.id}.`,
+          );
         },
         async send({ key, signal }) {
           const headers = { 'idempotency-key': key };
@@ -115,11 +127,13 @@ export function createRestJson(settings: AdapterSettings, tools: AdapterTools): 
     },
 
     async requestCancellation(po, lines, reason, write) {
-      return await write({
+      return await write<Record<string, Json>>({
         step: 'ask',
         summary: { number: po.id, lines: lines.map(({ line, quantity }) => `${quantity} of line ${line}`) },
         // The protocol counts a cancellation with the same key once.
         settle: 'idempotent',
+        // Asked for by telephone: the answer arrives as a callback all the same.
+        adopt: (number) => Promise.resolve({ status: 'asked', number }),
         async send({ key, signal }) {
           const json = { reason, lines: lines.map(({ line, quantity }) => ({ line, quantity })) };
           const headers = { 'idempotency-key': key };

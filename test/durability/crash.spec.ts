@@ -1,10 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Fault } from '../../sandbox/world.ts';
-import type { NodeRed } from '../../scripts/node-red.ts';
 import { openHouse, type Basket, type House } from '../support/house.ts';
+import { endOf, recordPoints, spread, startDoomed } from './points.ts';
 
 /**
  * Crash points, one after the other (reliability by enumeration, as SQLite tests its n-th failure): a first run writes down every point
@@ -72,12 +68,6 @@ const SCENARIOS: Scenario[] = [
   },
 ];
 
-/**
- * Points that looking at orders passes, and looks for due events and missed deadlines: most of them find nothing, and how many there are depends on
- * the clock. What a claim finds has its own point, `before emit`.
- */
-const NOT_OF_THE_ORDER = /^(before|after) (view|deadlines|claim) /;
-
 describe('A crash at any point of an order', function () {
   this.timeout(0);
   for (const scenario of SCENARIOS) {
@@ -85,7 +75,7 @@ describe('A crash at any point of an order', function () {
       const failures: string[] = [];
       let house = await open();
       try {
-        const all = await record(house, scenario);
+        const all = await recordPoints(house, () => place(house, scenario));
         const points = chosen(all, scenario.sample);
         let crashes = 0;
         for (const point of points) {
@@ -115,26 +105,11 @@ function open(): Promise<House> {
   return openHouse({ timeout: 2, settle: 0.5, quiet: 0.3 });
 }
 
-/** The points that an order passes when all goes well, in their order. */
-async function record(house: House, scenario: Scenario): Promise<string[]> {
-  return withLog(async (log, points) => {
-    await house.start({ NODE_ENV: 'test', DROPLINE_CRASH_LOG: log });
-    const views = await house.settled([await place(house, scenario)]);
-    const problems = await house.check(views);
-    if (problems.length > 0) throw new Error(`Without any crash: ${problems.join(' ')}`);
-    return points().filter((point) => !NOT_OF_THE_ORDER.test(point));
-  });
-}
-
 function chosen(points: string[], sample: number): string[] {
   const wish = process.env['CRASH_POINTS'];
   if (wish && wish !== 'all' && !/^\d+$/.test(wish)) return wish.split(',');
   const size = wish === 'all' ? points.length : Math.min(Number(wish ?? sample), points.length);
-  const spread = Array.from(
-    { length: size },
-    (_, index) => points[Math.floor(((index + 0.5) * points.length) / size)] ?? '',
-  );
-  return spread.map((point, index) =>
+  return spread(points, size).map((point, index) =>
     index % 3 === 2 ? `${point} + ${points[(index * 101) % points.length] ?? point}` : point,
   );
 }
@@ -158,27 +133,6 @@ async function crashAt(house: House, scenario: Scenario, point: string, crashed:
   }
 }
 
-/** @returns undefined when it was killed before it answered */
-function startDoomed(house: House, point: string): Promise<NodeRed | undefined> {
-  return house.start({ NODE_ENV: 'test', DROPLINE_CRASH_AT: point }).catch((error: Error) => {
-    if (!/SIGKILL/.test(error.message)) throw error;
-    return undefined;
-  });
-}
-
-/** Brings the order to its end, or Node-RED to its: then looking at the order fails first. */
-async function endOf(house: House, id: string): Promise<string | number> {
-  const { exited } = house.red;
-  try {
-    await house.settled([id]);
-    return 'settled';
-  } catch (error) {
-    const end = await Promise.race([exited, delay(1000)]);
-    if (end === undefined) throw error;
-    return end;
-  }
-}
-
 function place(house: House, { basket, faults = [] }: Scenario): Promise<string> {
   house.sandbox.world.faults = structuredClone(faults);
   return house.place(basket);
@@ -187,14 +141,4 @@ function place(house: House, { basket, faults = [] }: Scenario): Promise<string>
 function failureAt(scenario: Scenario, point: string, problems: string[], house: House): string {
   const again = `CRASH_POINTS="${point}" node node_modules/mocha/bin/mocha.js --no-config test/durability/crash.spec.ts -g "${scenario.title}"`;
   return `Killed at "${point}":\n  ${problems.join('\n  ')}\n  Again: ${again}\n  The end of Node-RED's log:\n${house.log()}`;
-}
-
-async function withLog<Result>(work: (file: string, points: () => string[]) => Promise<Result>): Promise<Result> {
-  const folder = mkdtempSync(join(tmpdir(), 'dropline-points-'));
-  const file = join(folder, 'points');
-  try {
-    return await work(file, () => readFileSync(file, 'utf8').trim().split('\n'));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }

@@ -1,11 +1,15 @@
 import should from 'should';
 import { expectStep, raiseMissed, stepCame } from '../../ledger/deadlines.ts';
 import { getDocument, putDocument } from '../../ledger/documents.ts';
+import { expectPayment } from '../../ledger/payments.ts';
+import { query } from '../../ledger/store.ts';
+import type { Bill } from '../../orders/bill.ts';
 import { markSent } from '../../orders/purchase-order.ts';
 import { order, purchaseOrder } from '../orders/samples.ts';
 import { bench, bindAll, exceptionOf, fact, openCodes, receive, within, START, type Bench } from './harness.ts';
 
 const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 
 describe('business deadlines', () => {
   let at: Bench;
@@ -15,6 +19,13 @@ describe('business deadlines', () => {
     for (const kind of ['order', 'shipment', 'acknowledgement', 'cancellation']) receive(at.ledger, kind);
   });
   afterEach(() => at.close());
+
+  /** Nothing happens for days. */
+  const later = async (milliseconds: number) => {
+    await at.clock.advance(2000);
+    at.clock.time += milliseconds;
+    await at.clock.advance(2000);
+  };
 
   it('a step that comes in time raises nothing', async () => {
     await at.ledger.start();
@@ -122,5 +133,72 @@ describe('business deadlines', () => {
       /Shipment vineyard\/S1 has not been told to the shop/,
     );
     should((await within(at.ledger, () => getDocument('shipment', 'vineyard/S1')))?.number).equal('S1');
+  });
+
+  it('an acknowledged purchase order that does not ship, and one that is not billed, are told', async () => {
+    await at.ledger.start();
+    await within(at.ledger, function* () {
+      yield* putDocument(order(), START, 'taken');
+      yield* putDocument(markSent(purchaseOrder(), { at: '2026-11-02T10:02:00Z' }), START);
+    });
+    const of = { purchaseOrder: 'shop-nz-1001-1', at: '2026-11-02T12:00:00Z' };
+    const accepted = purchaseOrder().lines.map(({ id, sku, quantity }) => ({
+      line: id,
+      sku,
+      quantity,
+      status: 'accepted',
+    }));
+    await fact(at.ledger, 'vineyard', 'acknowledgement', 'a', {
+      ...of,
+      kind: 'acknowledgement',
+      number: 'A1',
+      lines: accepted,
+    });
+    await later(11 * DAY);
+    (await exceptionOf(at.ledger, 'NOT_PROGRESSING')).message.should.match(
+      /^vineyard has not shipped all of purchase order shop-nz-1001-1/,
+    );
+    const lines = accepted.map(({ line, sku, quantity }) => ({ line, sku, quantity }));
+    await fact(at.ledger, 'vineyard', 'shipment', 's', { ...of, kind: 'shipment', number: 'S1', parcels: [], lines });
+    await within(at.ledger, () => stepCame('tell shop vineyard/S1', START));
+    await at.clock.settle();
+    (await openCodes(at.ledger)).should.deepEqual([]);
+    await later(31 * DAY);
+    (await exceptionOf(at.ledger, 'NOT_PROGRESSING')).message.should.match(
+      /^vineyard has not billed purchase order shop-nz-1001-1/,
+    );
+  });
+
+  it('a bill that is in no payment run is told before it is due, where payments are made from here', async () => {
+    await at.ledger.start();
+    const bill = { id: 'vineyard/B1', orderId: 'o', dueAt: new Date(START + 10 * DAY).toISOString() } as Bill;
+    await within(at.ledger, () => query(`DELETE FROM partner WHERE role = 'bank'`));
+    await within(at.ledger, () => expectPayment(at.ledger.core, { ...bill, id: 'vineyard/B0' }));
+    await within(at.ledger, () =>
+      query(
+        `INSERT INTO partner (reference, role, product, base_url, bound_at) VALUES ('a-bank', 'bank', 'p', 'u', 0)`,
+      ),
+    );
+    await within(at.ledger, () => expectPayment(at.ledger.core, bill));
+    await later(6 * DAY);
+    (await openCodes(at.ledger)).should.deepEqual([]);
+    await later(2 * DAY);
+    (await exceptionOf(at.ledger, 'NOT_PROGRESSING')).message.should.match(/^Bill vineyard\/B1 is due soon/);
+    (await openCodes(at.ledger)).should.have.length(1);
+  });
+
+  it('one that is tried again has the order told to the flow once more, and is told again should that not help', async () => {
+    const emitted = receive(at.ledger, 'order');
+    await at.ledger.start();
+    await fact(at.ledger, 'shop-nz', 'order', 'order:1', { order: order() });
+    await at.clock.advance(16 * 60_000);
+    const before = emitted.length;
+    before.should.be.above(0);
+    await at.ledger.retryException((await exceptionOf(at.ledger, 'NOT_PROGRESSING')).id, 'alice');
+    await at.clock.advance(60_000);
+    emitted.length.should.equal(before + 1);
+    (await openCodes(at.ledger)).should.deepEqual([]);
+    await at.clock.advance(16 * 60_000);
+    (await openCodes(at.ledger)).should.deepEqual(['NOT_PROGRESSING']);
   });
 });

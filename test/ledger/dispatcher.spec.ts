@@ -60,6 +60,40 @@ describe('the dispatcher', () => {
       (await openCodes(at.ledger)).should.deepEqual(['EVENT_FAILS']);
     });
 
+    for (const [title, delay] of [
+      ['at once', 0],
+      ['a while after it was emitted', 5000],
+    ] as const) {
+      it(`of many events in work, only the one that kills the process ${title} is set aside`, async () => {
+        for (let number = 1; number <= 30; number++) await ask(`q${number}`);
+        let deaths = 0;
+        for (; deaths < 40; deaths++) {
+          let dead = false;
+          const { life } = at;
+          await bindAll(at.ledger);
+          receive(at.ledger, 'payables-asked', (event) => {
+            const kill = () => {
+              if (life !== at.life) return;
+              dead = true;
+              life.alive = false;
+            };
+            if (event.id === '17') at.clock.after(delay, kill);
+            else void runNode(at.ledger, event.id, async () => undefined);
+          });
+          await at.ledger.start();
+          for (let seconds = 0; seconds < 40 * 60 && !dead; seconds++) await at.clock.advance(1000);
+          if (!dead) break;
+          await at.restart();
+        }
+        const states = await events(at.ledger);
+        states
+          .filter((event) => event.state !== 'closed')
+          .map(({ id, state }) => ({ id, state }))
+          .should.deepEqual([{ id: '17', state: 'quarantined' }]);
+        deaths.should.be.below(delay === 0 ? 6 : 20);
+      });
+    }
+
     it('an event whose node throws is tried five times with growing pauses, delays no other, and runs when a person says so', async () => {
       let mended = false;
       const times: number[] = [];

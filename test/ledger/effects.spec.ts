@@ -131,7 +131,7 @@ describe('effects', () => {
       for (const [point, sent] of [
         ['after intend po-create create', false],
         ['after send po-create create', true],
-        ['before result of po-create', true],
+        [settle === 'ask' ? 'before result of po-create' : 'before record po-create', true],
       ] as const) {
         it(`the process dies ${point}: ${settle === 'ask' ? 'a person is asked' : 'it has happened exactly once in the end'}`, async () => {
           use(settle);
@@ -154,7 +154,7 @@ describe('effects', () => {
 
       it('the process dies after the result: the replay calls nobody', async () => {
         use(settle);
-        at.crashAt('after result of po-create');
+        at.crashAt(settle === 'ask' ? 'after result of po-create' : 'after record po-create');
         await trigger(1000);
         await at.restart();
         await begin();
@@ -169,7 +169,7 @@ describe('effects', () => {
   for (const settle of ['idempotent', 'probe'] as const) {
     it(`${settle}: a result that the ledger could not record is settled as a doubt, not sent blindly again`, async () => {
       use(settle);
-      at.failAt('before result of po-create');
+      at.failAt('before record po-create');
       await trigger(60_000);
       partner.times('PO-1').should.equal(1);
       partner.requests.length.should.equal(settle === 'probe' ? 1 : 2);
@@ -459,7 +459,7 @@ describe('effects', () => {
       await at.clock.settle();
       at.life.alive = false;
       at.clock.time += SETTLE_TIME + 1;
-      const silent = { started() {}, ended() {} };
+      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
       const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
       const two = [0, 1].map(() => createEffects(createCore(at.store, tools, DEFAULT_SETTINGS), silent));
       partner.latency = 100;
@@ -477,7 +477,7 @@ describe('effects', () => {
       use('probe');
       partner.latency = 60_000;
       at.life.alive.should.be.true();
-      const silent = { started() {}, ended() {} };
+      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
       const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
       const [frozen, other] = [0, 1].map(() => createEffects(createCore(at.store, tools, DEFAULT_SETTINGS), silent));
       await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
@@ -542,8 +542,9 @@ describe('effects', () => {
         },
       });
     partner.faults = ['none', 'answer-lost', 'unreachable', 'none'];
-    at.crashAt('after result of po-create');
+    at.crashAt('after intend po-create order');
     await trigger(1000);
+    at.life.alive.should.be.false();
     await at.restart();
     await begin();
     await at.clock.advance(10 * 60_000);

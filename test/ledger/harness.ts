@@ -4,7 +4,8 @@ import type { Emit, LedgerEvent } from '../../ledger/events.ts';
 import { exceptions, raise } from '../../ledger/exceptions.ts';
 import { Ledger } from '../../ledger/ledger.ts';
 import type { LedgerPartner } from '../../ledger/partners.ts';
-import { migrate, SQLITE } from '../../ledger/schema.ts';
+import { migrate } from '../../ledger/schema.ts';
+import { openPostgres } from '../../ledger/postgres.ts';
 import { openSqlite } from '../../ledger/sqlite.ts';
 import { query, queryOne, type Store, type Transaction } from '../../ledger/store.ts';
 import { BusinessRefusal, ConfigurationMistake, InDoubt, TemporaryFault, asError } from '../../orders/errors.ts';
@@ -12,6 +13,7 @@ import type { Order } from '../../orders/order.ts';
 import type { PaymentStatus } from '../../orders/payment.ts';
 import type { SupplierDocument } from '../../partners/supplier/port.ts';
 import type { Write } from '../../partners/write.ts';
+import { postgres } from '../support/postgres.ts';
 
 /** A repeatable sequence of numbers in [0, 1) (mulberry32). */
 export function seeded(seed: number): () => number {
@@ -36,10 +38,21 @@ interface Timer {
 export class Clock {
   time = START;
   #timers: Timer[] = [];
+  #jumpedAt = 0;
   #count = 0;
   #pending = 0;
 
   now = (): number => this.time;
+
+  /** When somebody last set the clock forward. */
+  steadySince = (): number => this.#jumpedAt;
+
+  /** Somebody sets the clock; what was to happen in a minute still does so in a minute. */
+  jump(milliseconds: number): void {
+    this.time += milliseconds;
+    if (milliseconds > 0) this.#jumpedAt = this.time;
+    for (const timer of this.#timers) timer.at += milliseconds;
+  }
 
   after = (milliseconds: number, action: () => void): (() => void) => {
     const timer = { at: this.time + milliseconds, id: ++this.#count, action };
@@ -50,14 +63,26 @@ export class Clock {
   };
 
   /** The store, counted, so that `settle` knows when the database has nothing more to do. */
-  watch(store: Store): Store {
+  watch(store: Store, shared = store.dialect.now !== undefined): Store {
+    const counted = <Result>(call: Promise<Result>) => {
+      this.#pending += 1;
+      return call.finally(() => {
+        this.#pending -= 1;
+      });
+    };
+    const time = () => String(this.time);
     return {
-      transact: (work) => {
-        this.#pending += 1;
-        return store.transact(work).finally(() => {
-          this.#pending -= 1;
-        });
-      },
+      // A database that several processes share has a clock of its own.
+      dialect: shared
+        ? {
+            ...store.dialect,
+            get now() {
+              return time();
+            },
+          }
+        : store.dialect,
+      transact: (work) => counted(store.transact(work)),
+      read: (work) => counted(store.read(work)),
       close: () => store.close(),
     };
   }
@@ -101,6 +126,8 @@ export class Life {
   alive = true;
   readonly ledger: Ledger;
   readonly log: string[] = [];
+  #thawed: Promise<void> = Promise.resolve();
+  #thaw: (() => void) | undefined;
 
   constructor(
     store: Store,
@@ -113,8 +140,9 @@ export class Life {
   ) {
     const tools: Tools = {
       now: clock.now,
+      steadySince: clock.steadySince,
       random: options.random ?? (() => 0.5),
-      after: (milliseconds, action) => clock.after(milliseconds, () => this.alive && action()),
+      after: (milliseconds, action) => clock.after(milliseconds, () => this.#awake(action)),
       log: (level, message) => void this.log.push(`${level} ${message}`),
       crashPoint: (name) => {
         if (!this.alive) throw new Crash(`${name}, after its death`);
@@ -126,19 +154,42 @@ export class Life {
 
   #own(store: Store): Store {
     return {
+      dialect: store.dialect,
       transact: (work) => (this.alive ? this.here(store.transact(work)) : never()),
+      read: (work) => (this.alive ? this.here(store.read(work)) : never()),
       close: () => store.close(),
     };
   }
 
-  /** What a dead process waits for never comes. */
+  /** What a dead process waits for never comes; what a frozen one waits for comes when it thaws. */
   here<Result>(promise: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       promise.then(
-        (result) => this.alive && resolve(result),
-        (error: unknown) => this.alive && reject(asError(error)),
+        (result) => this.#awake(() => resolve(result)),
+        (error: unknown) => this.#awake(() => reject(asError(error))),
       );
     });
+  }
+
+  #awake(action: () => void): void {
+    if (!this.alive) return;
+    if (this.#thaw) void this.#thawed.then(() => this.#awake(action));
+    else action();
+  }
+
+  /** As SIGSTOP: it does nothing and does not know it; what it has sent is on its way. */
+  freeze(): void {
+    this.#thawed = new Promise((resolve) => (this.#thaw = resolve));
+  }
+
+  get frozen(): boolean {
+    return this.#thaw !== undefined;
+  }
+
+  thaw(): void {
+    const thaw = this.#thaw;
+    this.#thaw = undefined;
+    thaw?.();
   }
 
   /** Ends the process at this point, as kill -9 does. */
@@ -166,11 +217,19 @@ export interface Bench {
   close(): Promise<void>;
 }
 
-/** A ledger in memory under a clock of its own. Closed with `close`. */
-export async function bench(settings: Partial<LedgerSettings> = {}, where = ':memory:'): Promise<Bench> {
+/** An empty database of the backend under test: SQLite in memory or, with `LEDGER=postgres`, a real PostgreSQL. */
+export async function openFresh(): Promise<Store> {
+  if (process.env['LEDGER'] !== 'postgres') return openSqlite(':memory:');
+  const store = await openPostgres(await (await postgres()).createDatabase());
+  // The clock of a test is the only one.
+  return { ...store, dialect: { ...store.dialect, now: undefined } };
+}
+
+/** A ledger under a clock of its own. Closed with `close`. @param file of SQLite, whatever the backend under test */
+export async function bench(settings: Partial<LedgerSettings> = {}, file?: string): Promise<Bench> {
   const clock = new Clock();
-  const store = clock.watch(await openSqlite(where));
-  await migrate(store, SQLITE);
+  const store = clock.watch(await (file === undefined ? openFresh() : openSqlite(file)));
+  await migrate(store);
   let fatal: string | undefined;
   let failing: string | undefined;
   const crashPoint = (name: string, life: Life) => {

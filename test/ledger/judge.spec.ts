@@ -173,7 +173,7 @@ describe('judging what comes in', () => {
         yield* putDocument(order(), START, 'taken');
         yield* putDocument(po, START);
         yield* takeStock(po, START);
-        yield* hurryWaiting(po.orderId, START);
+        yield* hurryWaiting(at.ledger.core, po.orderId, START);
       });
     };
     const po = async (id = PO) => (await within(at.ledger, () => getDocument('purchase-order', id)))!;

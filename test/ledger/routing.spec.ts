@@ -148,7 +148,10 @@ describe('routing in the ledger', () => {
   it('the open purchase orders of a supplier count against its limit', async () => {
     suppliers = [terms('vineyard', { openOrderLimit: 2 })];
     const results = await Promise.all([1, 2, 3].map((number) => routed(orderOf(number))));
-    results.map(({ result }) => result.purchaseOrders.length).should.deepEqual([1, 1, 0]);
+    results
+      .map(({ result }) => result.purchaseOrders.length)
+      .sort()
+      .should.deepEqual([0, 1, 1]);
   });
 
   it('lines go elsewhere only after the ERP has let go of them', async () => {

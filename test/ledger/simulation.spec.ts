@@ -4,7 +4,7 @@ import { getEvent, rerunEvent, type Emit, type LedgerEvent } from '../../ledger/
 import { exceptions } from '../../ledger/exceptions.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { route, type Routed } from '../../ledger/routing.ts';
-import { migrate, SQLITE } from '../../ledger/schema.ts';
+import { migrate } from '../../ledger/schema.ts';
 import { openSqlite } from '../../ledger/sqlite.ts';
 import { query, type Store } from '../../ledger/store.ts';
 import { TemporaryFault, asError } from '../../orders/errors.ts';
@@ -17,8 +17,9 @@ import { bindAll, Clock, fact, FakePartner, Life, runNode, seeded, START, type F
 
 /**
  * Whole histories of the engine under a clock of its own: orders, callbacks and deploys at random times, partners that lose
- * answers or do things late, a process that is killed at random crash points. A seed makes the same history again:
- * `SEED=17` runs one, `SEEDS=5000` runs more than usual.
+ * answers or do things late, processes that are killed at random crash points; in every other history two or three
+ * processes share the ledger, and are frozen as well. A seed makes the same history again: `SEED=17` runs one, `SEEDS=5000` runs
+ * more than usual.
  */
 const SETTLE_TIME = 6000;
 /** Until then partners fail and processes die; afterwards everything must come to its end. */
@@ -33,12 +34,15 @@ class History {
   readonly partner: FakePartner;
   readonly trace: string[] = [];
   readonly #store: Store;
-  life!: Life;
+  /** The newest life of each process. */
+  readonly lives: Life[] = [];
   /** Deliveries that have not been answered yet. */
   pending = 0;
-  #generation = 0;
+  /** How often each life's flow was replaced. */
+  readonly #generations = new WeakMap<Life, number>();
+  readonly #starting = new WeakSet<Life>();
+  readonly #processes: number;
   #crashes: number;
-  #starting = false;
   readonly #crashiness: number;
   readonly #sendSettle: Write<Json>['settle'];
   readonly #answered = new Set<string>();
@@ -48,7 +52,9 @@ class History {
   constructor(seed: number, store: Store) {
     this.seed = seed;
     this.random = seeded(seed);
-    this.#store = this.clock.watch(store);
+    const shared = seed % 2 === 0;
+    this.#processes = shared ? 2 + Math.floor(this.random() * 2) : 1;
+    this.#store = this.clock.watch(store, shared);
     this.partner = new FakePartner(this.clock);
     this.#crashes = Math.floor(this.random() * 5);
     this.#crashiness = 0.01 + this.random() * 0.08;
@@ -78,12 +84,16 @@ class History {
   }
 
   async run(): Promise<void> {
-    await migrate(this.#store, SQLITE);
-    void this.#begin();
+    await migrate(this.#store);
+    for (let index = 0; index < this.#processes; index++) void this.#begin(index);
+    if (this.#processes > 1) {
+      for (let freezes = Math.floor(this.random() * 3); freezes > 0; freezes--)
+        this.clock.after(this.between(0, TROUBLE), () => this.#freeze());
+    }
     const orders = 1 + Math.floor(this.random() * 3);
     for (let number = 1; number <= orders; number++) this.#placeOrder(number);
     for (let deploys = Math.floor(this.random() * 3); deploys > 0; deploys--)
-      this.clock.after(this.between(0, TROUBLE), () => void this.#deploy());
+      this.clock.after(this.between(0, TROUBLE), () => this.#deploy());
     await this.#untilQuiet();
     await this.#check(orders);
     const requests = this.partner.requests.length;
@@ -94,15 +104,16 @@ class History {
 
   // The process
 
-  async #begin(): Promise<void> {
-    this.#starting = true;
-    const life = new Life(this.#store, this.clock, {
+  async #begin(index: number): Promise<void> {
+    const life: Life = new Life(this.#store, this.clock, {
       random: this.random,
       settings: { quietTime: 2000, maxAttempts: 6 },
-      crashPoint: (name, each) => this.#atCrashPoint(name, each),
+      crashPoint: (name, each) => this.#atCrashPoint(name, each, index),
     });
-    this.life = life;
+    this.lives[index] = life;
+    this.#starting.add(life);
     try {
+      await life.ledger.join();
       await bindAll(life.ledger);
       this.#flow(life);
       await life.ledger.start();
@@ -110,20 +121,20 @@ class History {
       // Killed while starting; a database that did not answer is tried again, as a person would.
       if (life.alive) {
         life.alive = false;
-        this.#restartSoon();
+        this.#restartSoon(index);
         this.note(`did not start: ${asError(thrown).message}`);
       }
     } finally {
-      this.#starting = false;
+      this.#starting.delete(life);
     }
   }
 
-  #atCrashPoint(name: string, life: Life): void {
+  #atCrashPoint(name: string, life: Life, index: number): void {
     if (!this.trouble()) return;
     if (this.#crashes > 0 && this.chance(this.#crashiness)) {
       this.#crashes -= 1;
-      this.note(`killed ${name}`);
-      this.#restartSoon();
+      this.note(`${index} killed ${name}`);
+      this.#restartSoon(index);
       life.die(name);
     }
     if (
@@ -133,21 +144,37 @@ class History {
       !name.startsWith('before send') &&
       !name.startsWith('before find')
     ) {
-      this.note(`database down ${name}`);
+      this.note(`${index} database down ${name}`);
       throw new TemporaryFault('LEDGER_UNAVAILABLE', 'The disk is full.');
     }
   }
 
-  #restartSoon(): void {
-    this.clock.after(this.between(50, 4000), () => void this.#begin());
+  #restartSoon(index: number): void {
+    this.clock.after(this.between(50, 4000), () => void this.#begin(index));
   }
 
-  async #deploy(): Promise<void> {
+  /** Any process that lives, or a dead one where none does. */
+  get life(): Life {
+    const living = this.lives.filter((life) => life.alive);
+    const from = living.length > 0 ? living : this.lives;
+    return from[Math.floor(this.random() * from.length)]!;
+  }
+
+  /** As SIGSTOP and SIGCONT, for long enough to be given up by the others, or not. */
+  #freeze(): void {
     const { life } = this;
-    if (!life.alive || this.#starting) return;
+    if (!life.alive || life.frozen) return;
+    this.note('frozen');
+    life.freeze();
+    this.clock.after(this.between(100, 20_000), () => life.thaw());
+  }
+
+  #deploy(): void {
+    const { life } = this;
+    if (!life.alive || this.#starting.has(life)) return;
     this.note('deploy');
     life.ledger.dispatcher.pause();
-    this.#generation += 1;
+    this.#generations.set(life, (this.#generations.get(life) ?? 0) + 1);
     this.clock.after(this.between(10, 3000), () => {
       if (life.alive) void life.ledger.start().catch(() => undefined);
     });
@@ -155,8 +182,8 @@ class History {
 
   /** Whether a message that was sent then still has a flow to travel in. */
   #travelling(life: Life): () => boolean {
-    const generation = this.#generation;
-    return () => life.alive && this.#generation === generation;
+    const generation = this.#generations.get(life);
+    return () => life.alive && this.#generations.get(life) === generation;
   }
 
   // The flow
@@ -176,7 +203,7 @@ class History {
 
   #hop(life: Life, next: () => unknown): void {
     const there = this.#travelling(life);
-    this.clock.after(this.between(0, 40), () => there() && next());
+    this.clock.after(this.between(0, 40), () => life.here(Promise.resolve()).then(() => there() && next()));
   }
 
   #step(life: Life, event: LedgerEvent, emit: Emit): void {
@@ -473,7 +500,7 @@ class History {
         steps % 20 === 0 &&
         this.pending === 0 &&
         !this.trouble() &&
-        this.life.alive &&
+        this.lives.every((life) => life.alive && !life.frozen) &&
         (await this.#openEvents()) === 0
       )
         return;
@@ -498,7 +525,7 @@ class History {
     const ledger: Ledger = this.life.ledger;
     const ids = (await this.#rows(`SELECT id FROM event WHERE emits IS NOT NULL`)).map((row) => String(row['id']));
     await ledger.transact('replay', function* () {
-      for (const id of ids) if (yield* getEvent(id)) yield* rerunEvent(id, 'open', ledger.core.now());
+      for (const id of ids) if (yield* getEvent(id)) yield* rerunEvent(ledger.core, id, 'open');
     });
     ledger.dispatcher.wake();
     await this.clock.advance(10_000);
@@ -559,12 +586,16 @@ class History {
         wrong.push(`${reference} happened ${this.partner.times(reference)} times`);
     for (const reference of this.partner.done.keys())
       if (!expected.has(reference)) wrong.push(`${reference} should not have happened`);
-    if (this.life.ledger.dispatcher.load().running !== 0) wrong.push('the dispatcher counts steps that have ended');
+    for (const life of this.lives) {
+      if (life.ledger.dispatcher.load().running !== 0) wrong.push('the dispatcher counts steps that have ended');
+    }
     if (wrong.length > 0) throw new Error(wrong.join('\n'));
   }
 }
 
-async function runHistory(seed: number): Promise<{ killed: number; deploys: number; doubts: number }> {
+async function runHistory(
+  seed: number,
+): Promise<{ killed: number; deploys: number; frozen: number; doubts: number }> {
   const store = await openSqlite(':memory:');
   const history = new History(seed, store);
   try {
@@ -572,15 +603,20 @@ async function runHistory(seed: number): Promise<{ killed: number; deploys: numb
   } catch (thrown) {
     const error = asError(thrown);
     throw new Error(
-      `seed ${seed} (again with SEED=${seed}): ${error.message}\n${history.trace.slice(-Number(process.env['TRACE'] ?? 60)).join('\n')}\n${history.life.log.slice(-10).join('\n')}`,
+      `seed ${seed} (again with SEED=${seed}): ${error.message}\n${history.trace.slice(-Number(process.env['TRACE'] ?? 60)).join('\n')}\n${history.lives.flatMap((life) => life.log.slice(-10)).join('\n')}`,
       { cause: error },
     );
   } finally {
-    history.life.alive = false;
+    for (const life of history.lives) life.alive = false;
     await store.close();
   }
   const count = (word: string) => history.trace.filter((line) => line.includes(word)).length;
-  return { killed: count(' killed '), deploys: count(' deploy'), doubts: history.partner.finds };
+  return {
+    killed: count(' killed '),
+    deploys: count(' deploy'),
+    frozen: count(' frozen'),
+    doubts: history.partner.finds,
+  };
 }
 
 describe('simulated histories', () => {
@@ -589,15 +625,16 @@ describe('simulated histories', () => {
 
   it(`in ${many} histories of orders, faults, deaths and deploys nothing happens twice and nothing is lost`, async function () {
     this.timeout(30_000 + many * 500);
-    const seen = { killed: 0, deploys: 0, doubts: 0 };
+    const seen = { killed: 0, deploys: 0, frozen: 0, doubts: 0 };
     for (let seed = first; seed < first + many; seed++) {
       const history = await runHistory(seed);
       seen.killed += history.killed;
       seen.deploys += history.deploys;
+      seen.frozen += history.frozen;
       seen.doubts += history.doubts;
     }
     // A simulation in which nothing goes wrong proves nothing.
-    if (many >= 100 && (seen.killed < many / 2 || seen.deploys < many / 3 || seen.doubts < many))
+    if (many >= 100 && (seen.killed < many / 2 || seen.deploys < many / 3 || seen.frozen < many / 4 || seen.doubts < many))
       throw new Error(`too little trouble: ${JSON.stringify(seen)}`);
   });
 });

@@ -117,7 +117,8 @@ describe('every node', () => {
         );
       }
       should(bench.done(id).times).equal(5);
-      should(bench.status(id)).match({ fill: 'red', text: 'wrong document' });
+      await until(`${id} to be red`, () => bench.status(id)?.fill === 'red');
+      should(bench.status(id)?.text).equal('wrong document');
     }
     should(bench.messages('out')).have.length(0);
     // What reached a Catch node stands in the ledger too, once for each message that is another one.

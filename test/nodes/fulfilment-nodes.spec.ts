@@ -125,7 +125,7 @@ describe('the nodes of fulfilment', () => {
     const mails = () => [...bench.messages('mail'), ...bench.messages('second mail')];
     const { eventId } = mails()[0]!;
     await ledger.transact('test', function* () {
-      yield* rerunEvent(eventId!, 'open', Date.now());
+      yield* rerunEvent(ledger.core, eventId!, 'open');
     });
     ledger.dispatcher.wake();
     await until('the replay', () => passed() === 2);

@@ -78,8 +78,12 @@ export interface Bench {
   bankFolder: string;
   /** Starts a flow; config nodes that it names are those of flows/partners.json, at the sandbox. */
   load(flow: TestNode[], changes?: Record<string, Record<string, unknown>>): Promise<void>;
-  /** A full deploy of another flow, or of the same one. */
-  deploy(flow: TestNode[], changes?: Record<string, Record<string, unknown>>): Promise<void>;
+  /** A deploy of another flow, or of the same one. @param type default: full */
+  deploy(
+    flow: TestNode[],
+    changes?: Record<string, Record<string, unknown>>,
+    type?: 'full' | 'flows' | 'nodes',
+  ): Promise<void>;
   /** What arrives at a node of type `helper`, from now on. */
   messages(id: string): DropshipMessage[];
   status(id: string): Status | undefined;
@@ -210,9 +214,9 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
       await helper.load(register, bare as never, credentials as never);
       watch(flow);
     },
-    async deploy(flow, changes) {
+    async deploy(flow, changes, type = 'full') {
       const { bare, credentials } = completeFlow(flow, changes);
-      await helper.setFlows(bare as never, 'full', credentials as never);
+      await helper.setFlows(bare as never, type, credentials as never);
       watch(flow);
     },
     messages: (id) => list(arrived, id),

@@ -75,7 +75,8 @@ describe('the nodes of order intake', () => {
     should(effects('order.accept')).have.length(2);
     should(effects('purchase.create')).have.length(2);
     for (const node of ['order', 'route', 'po', 'send']) {
-      should(bench.status(node)).match({ fill: 'green', text: 'status.done' });
+      await until(`${node} to say so`, () => bench.status(node)?.text === 'status.done');
+      should(bench.status(node)?.fill).equal('green');
       should(bench.done(node).errors).have.length(0);
     }
     should(bench.done('send').times).equal(2);
@@ -156,6 +157,7 @@ describe('the nodes of order intake', () => {
     should(second!.replayed).be.true();
     const bare = ({ _msgid, replayed, ...message }: DropshipMessage) => message;
     should(bare(second!)).deepEqual(bare(first!));
+    await until('the node to say so', () => bench.status('send')?.text === 'status.repeated');
     should(bench.status('send')).deepEqual({ fill: 'green', shape: 'ring', text: 'status.repeated' });
     should(effects('order.accept')).have.length(1);
   });
@@ -177,7 +179,8 @@ describe('the nodes of order intake', () => {
         code === 'WRONG_DOCUMENT' ? /A node before this one changed it/ : /add other properties instead/,
       );
       should(bench.done('po')).match({ times: 1 });
-      should(bench.status('po')).match({ fill: 'red', text: code.toLowerCase().replace('_', ' ') });
+      await until('the node to say so', () => bench.status('po')?.fill === 'red');
+      should(bench.status('po')?.text).equal(code.toLowerCase().replace('_', ' '));
       should(effects('purchase.create')).have.length(0);
       should((await bench.exceptions()).map((exception) => exception.code)).deepEqual([code]);
       await bench.close();

@@ -57,7 +57,7 @@ describe('a partner in trouble', () => {
       });
       await bench.place({ 'WINE-RIESLING': 1 });
       await until('doubt', async () => (await sendEffect())?.state === 'in-doubt');
-      await until('the node to say that it waits', () => bench.status('send')?.text === 'status.waiting');
+      await until('the node to say that it waits', () => bench.status('send')?.text === 'status.waiting-for');
       should(bench.status('send')?.fill).equal('yellow');
       await until('the message to be done with', () => bench.done('send').times > 0);
       should(bench.done('send').errors).deepEqual([]);

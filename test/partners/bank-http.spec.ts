@@ -5,7 +5,7 @@ import should from 'should';
 import { BusinessRefusal, ConfigurationMistake, InDoubt, TemporaryFault } from '../../orders/errors.ts';
 import { createHttp } from '../../partners/http.ts';
 import { createIsoHttp } from '../../partners/bank/iso20022.ts';
-import type { Json, Write } from '../../partners/write.ts';
+import type { Json, Write, Writer } from '../../partners/write.ts';
 import { bankSettings, run } from './bank-samples.ts';
 import { recording, recovering, sending } from './writers.ts';
 
@@ -117,6 +117,15 @@ describe('bank by HTTP', () => {
       answer = () => unclear;
       await should(write.find()).be.rejectedWith(Error);
     }
+  });
+
+  it("takes a person's word for it only when the bank shows the file, and never sends it for that", async () => {
+    const adopting: Writer = (write) => write.adopt!('TAN-4711');
+    answer = () => json(200, taken);
+    should(await bank().submit(run(), adopting)).eql(taken);
+    answer = () => notFound;
+    await should(bank().submit(run(), adopting)).be.rejectedWith(/does not show the payment file RUN-1/);
+    should(calls.map(({ method }) => method)).eql(['GET', 'GET']);
   });
 
   it('takes "we already have it" for done when the bank shows it', async () => {

@@ -230,6 +230,60 @@ describe('Odoo', () => {
   beforeEach(() => start());
   afterEach(() => close());
 
+  describe('a number that a person found in it', () => {
+    /** As the ledger after a person's answer: what would be created is taken over from the number. */
+    const adopting =
+      (number: string): Writer =>
+      (write) =>
+        write.adopt && /create|pay/.test(write.step) ? write.adopt(number) : plain(write);
+    const codeAndMessage = async (work: Promise<unknown>) => {
+      const { code, message } = await failure(work);
+      return `${code} ${message}`;
+    };
+
+    it('stands for the sale and the purchase order, which are not made a second time', async () => {
+      const { sale, purchase } = await ordered();
+      const known = await erp.createOrder(order, adopting(sale.erp!.number));
+      known.should.match({ id: sale.erp!.id, number: sale.erp!.number });
+      const adopted = await erp.createPurchaseOrder(po, sale, adopting(purchase.erp!.number));
+      adopted.should.match({ id: purchase.erp!.id, number: purchase.erp!.number });
+      [effects('sale.create').length, effects('purchase.create').length].should.deepEqual([1, 1]);
+    });
+
+    it("is refused when it is nobody's, another order's, another supplier's, or has other quantities", async () => {
+      const { sale, purchase } = await ordered();
+      const { number } = purchase.erp!;
+      const adopt = (changes: Partial<PurchaseOrder>, as = number) =>
+        codeAndMessage(erp.createPurchaseOrder({ ...po, ...changes }, sale, adopting(as)));
+      (await adopt({}, 'P99999')).should.match(/^NUMBER_UNKNOWN .*no document with the number "P99999"/);
+      (await adopt({ id: 'shop-1001-2' })).should.match(/^NUMBER_DIFFERS .*belongs to shop-1001-1, not to shop-1001-2/);
+      (await adopt({ supplier: 'parcels' })).should.match(/^NUMBER_DIFFERS .*is an order to .*, not to parcels/);
+      (await adopt({ currency: 'USD' })).should.match(/^NUMBER_DIFFERS .*is in EUR instead of USD/);
+      const lines = po.lines.map((line) => ({ ...line, quantity: '9' }));
+      (await adopt({ lines })).should.match(/^NUMBER_DIFFERS .*orders \d+ of line 1 .* instead of 9/);
+      const other = codeAndMessage(erp.createOrder({ ...order, id: 'shop-1002' }, adopting(sale.erp!.number)));
+      (await other).should.match(/^NUMBER_DIFFERS .*belongs to shop-1001, not to shop-1002/);
+      effects('purchase.create').should.have.length(1);
+    });
+
+    it('stands for a bill and a payment with the same amount, and for no other', async () => {
+      const { purchase, first } = await cycle(plain);
+      const bill = billOf('INV-5', { 1: '1', 2: '2' }, '24.40', '4.90');
+      for (const number of ['INV-5', first.number])
+        (await erp.enterBill(bill, purchase, adopting(number))).id.should.equal(first.id);
+      (await codeAndMessage(erp.enterBill(bill, purchase, adopting('INV-6')))).should.match(
+        /^NUMBER_DIFFERS .*is about 14.20 EUR instead of 24.40 EUR/,
+      );
+      const payment = paymentOf(first, '24.40', 'E2E-5');
+      const known = await erp.registerPayment(payment, plain);
+      (await erp.registerPayment(payment, adopting(known.number))).should.deepEqual(known);
+      const dear = codeAndMessage(erp.registerPayment({ ...payment, amount: eur('25.00') }, adopting(known.number)));
+      (await dear).should.match(/^NUMBER_DIFFERS .*24.40 EUR instead of 25.00 EUR/);
+      const another = codeAndMessage(erp.registerPayment({ ...payment, erpBillId: '99' }, adopting(known.number)));
+      (await another).should.match(/^NUMBER_DIFFERS .*does not pay INV-5/);
+    });
+  });
+
   /** The whole life of one order with two shipments and two bills. */
   async function cycle(write: Writer) {
     const { sale, purchase } = await ordered(write);

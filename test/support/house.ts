@@ -6,8 +6,10 @@ import type { EffectView, OrderView } from '../../ledger/views.ts';
 import { check } from '../../sandbox/check.ts';
 import { startSandbox, type Sandbox } from '../../sandbox/index.ts';
 import { demoFlows } from '../../scripts/demo-flows.ts';
+import type { FlowNode } from '../../scripts/examples.ts';
 import { freePort, shippedFlows, startNodeRed, type NodeRed } from '../../scripts/node-red.ts';
 import { approveBankAccounts, approveWaitingRuns } from '../../scripts/people.ts';
+import { postgres } from './postgres.ts';
 
 export interface HouseOptions {
   /** How much faster than in the demo the partners are. Default 20. */
@@ -20,6 +22,10 @@ export interface HouseOptions {
   quiet?: number;
   /** Further properties of the flow's nodes by id, such as `{ 'dl-ledger': { quietTime: 5 } }`. */
   changes?: Record<string, Record<string, unknown>>;
+  /** Further settings of Node-RED, as JavaScript source of object properties. */
+  settings?: string;
+  /** Where the ledger is kept: the default file, or a fresh database of the real PostgreSQL that the specs share. */
+  ledger?: 'sqlite' | 'postgres';
 }
 
 /** What a customer puts into the basket. */
@@ -35,6 +41,8 @@ export interface Basket {
 export interface House {
   sandbox: Sandbox;
   userDir: string;
+  /** What was deployed at first: the shipped flows with their credentials and short times. */
+  flows: FlowNode[];
   /** The running Node-RED; another one after each start. */
   readonly red: NodeRed;
   /** Starts Node-RED (again). @throws Error when it dies before it answers */
@@ -53,8 +61,11 @@ export interface House {
   until(ids: string[], done?: (view: OrderView) => boolean, patience?: number): Promise<OrderView[]>;
   /** `until`, and the ledger has nothing open any more. */
   settled(ids: string[], done?: (view: OrderView) => boolean, patience?: number): Promise<OrderView[]>;
-  /** What is wrong between the ledger and the partners, for these orders. */
-  check(views: OrderView[]): Promise<string[]>;
+  /**
+   * What is wrong between the ledger and the partners, for these orders.
+   * @param sameAs other references of sandbox partners, such as `{ 'erp-2': 'erp' }`
+   */
+  check(views: OrderView[], sameAs?: Record<string, string>): Promise<string[]>;
   /** The end of Node-RED's log. */
   log(): string;
   close(): Promise<void>;
@@ -66,7 +77,7 @@ export function isComplete(view: OrderView): boolean {
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const { speed = 20 } = options;
+  const { speed = 20, settings } = options;
   const folder = mkdtempSync(join(tmpdir(), 'dropline-house-'));
   const userDir = join(folder, 'node-red');
   const bankFolder = join(folder, 'to-bank');
@@ -78,6 +89,15 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     dropline: { url: `http://127.0.0.1:${port}` },
     bank: { folder: bankFolder },
   });
+  // By its address in the environment, as people do who do not want a password in the flow's credentials.
+  const url = options.ledger === 'postgres' ? await (await postgres()).createDatabase() : undefined;
+  const ledgerNode = url && { store: 'postgres', credentials: { url: '${LEDGER_URL}' } };
+  const withLedger: HouseOptions = {
+    ...options,
+    ...(ledgerNode
+      ? { changes: { ...options.changes, 'dl-ledger': { ...options.changes?.['dl-ledger'], ...ledgerNode } } }
+      : {}),
+  };
   let red: NodeRed | undefined;
   let asked = 0;
 
@@ -89,13 +109,20 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const house: House = {
     sandbox,
     userDir,
+    flows: demoFlows(sandbox, bankFolder, quick(withLedger)),
     get red() {
       return running();
     },
     async start(env = {}) {
       await red?.kill();
       red = undefined;
-      red = await startNodeRed({ userDir, port, env });
+      red = await startNodeRed({
+        userDir,
+        port,
+        env: { ...env, ...(url ? { LEDGER_URL: url } : {}) },
+        ...(settings === undefined ? {} : { settings }),
+      });
+      if (url) red = askingAbout('dl-ledger', red);
       return red;
     },
     async kill() {
@@ -168,14 +195,17 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
         await delay(50);
       }
     },
-    async check(views) {
+    async check(views, sameAs = {}) {
       const ids = views.map((view) => view.order.id);
       // A callback that a kill has refused is repeated by its partner after a while, perhaps later than the order needs it.
       const end = Date.now() + 10_000;
       for (;;) {
         const problems = check({
           views: (await house.look(ids)).filter((view) => ids.includes(view.order.id)),
-          effects: await running().get<EffectView[]>('/dropship/effects'),
+          effects: (await running().get<EffectView[]>('/dropship/effects')).map((effect) => ({
+            ...effect,
+            partner: sameAs[effect.partner ?? ''] ?? effect.partner,
+          })),
           log: sandbox.world.effects,
         });
         if (problems.length === 0 || Date.now() > end) return problems;
@@ -192,7 +222,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
 
   try {
     await house.start();
-    await running().deploy(demoFlows(sandbox, bankFolder, quick(options)));
+    await running().deploy(house.flows);
     await approveBankAccounts(running());
     return house;
   } catch (error) {
@@ -225,6 +255,13 @@ function quick({
   };
   for (const [id, properties] of Object.entries(changes)) nodes[id] = { ...nodes[id], ...properties };
   return nodes;
+}
+
+/** The admin routes answer about the default ledger unless another one is named. */
+function askingAbout(ledger: string, red: NodeRed): NodeRed {
+  const about = (path: string) =>
+    path.startsWith('/dropship/') ? `${path}${path.includes('?') ? '&' : '?'}ledger=${ledger}` : path;
+  return { ...red, get: (path) => red.get(about(path)), post: (path, body) => red.post(about(path), body) };
 }
 
 async function unfinished(red: NodeRed): Promise<string[]> {

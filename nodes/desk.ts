@@ -1,0 +1,83 @@
+import { fileURLToPath } from 'node:url';
+import type { NodeAPI, NodeDef } from 'node-red';
+import { fileOfLedger } from './configs.ts';
+
+/** Where the build has put the page, seen from the built runtime. */
+const FOLDER = fileURLToPath(new URL('../desk/', import.meta.url));
+const FILE = /^(?:locales\/)?[\w-]+\.(?:html|css|js|json|svg)$/;
+const PARTNER_TYPES = ['ecommerce-platform', 'erp-system', 'supplier', 'bank-account'];
+
+/**
+ * The page works with the login of whoever reads it. So it takes nothing but its own files, makes no markup of text, sends nothing elsewhere,
+ * and lets nobody put it into a frame, where a click could be stolen.
+ */
+const HEADERS = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cache-Control': 'no-cache',
+};
+
+interface Request {
+  method: string;
+  path: string;
+  originalUrl: string;
+}
+
+interface Response {
+  set(headers: Record<string, string>): Response;
+  redirect(status: number, path: string): void;
+  sendFile(path: string, options: object, done: (error?: Error) => void): void;
+  sendStatus(status: number): void;
+  json(body: unknown): void;
+  headersSent: boolean;
+}
+
+interface Admin {
+  use(path: string, handler: (request: Request, response: Response, next: () => void) => void): void;
+  get(path: string, ...handlers: unknown[]): void;
+}
+
+interface LedgerRow {
+  /** Id of the config node; empty: the default ledger. */
+  id: string;
+  name: string;
+}
+
+/** The desk: `<adminRoot>/dropship/desk/`, static and without data, and which ledgers there are to look into. */
+export function installDesk(RED: NodeAPI): void {
+  const admin = RED.httpAdmin as unknown as Admin;
+  admin.use('/dropship/desk', (request, response, next) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return next();
+    const [address = ''] = request.originalUrl.split('?');
+    // Its files and the admin API are found from the page's own address, which has to end in a slash for that.
+    if (request.path === '/' && !address.endsWith('/')) return response.redirect(302, 'desk/');
+    const file = request.path === '/' ? 'index.html' : request.path.slice(1);
+    if (!FILE.test(file)) return response.sendStatus(404);
+    response.set(HEADERS).sendFile(file, { root: FOLDER, cacheControl: false }, (error) => {
+      if (error && !response.headersSent) response.sendStatus(404);
+    });
+  });
+  admin.get('/dropship/ledgers', RED.auth.needsPermission('dropship.read'), (_request: Request, response: Response) =>
+    response.json(ledgers(RED)),
+  );
+}
+
+/** The ledgers that the flows use, each file once: by config node, and the default one where something names none. */
+function ledgers(RED: NodeAPI): LedgerRow[] {
+  const byFile = new Map<string, LedgerRow>();
+  let usesDefault = false;
+  RED.nodes.eachNode((config: NodeDef & { d?: boolean; ledger?: string }) => {
+    if (config.d) return;
+    if (config.type === 'dropship-ledger') {
+      const file = fileOfLedger(RED, config.id);
+      if (!byFile.has(file)) byFile.set(file, { id: config.id, name: config.name });
+    } else if (PARTNER_TYPES.includes(config.type) && !config.ledger) usesDefault = true;
+  });
+  const standard = fileOfLedger(RED, undefined);
+  if ((usesDefault || byFile.size === 0) && !byFile.has(standard)) byFile.set(standard, { id: '', name: '' });
+  return [...byFile.values()];
+}
