@@ -21,6 +21,12 @@ export interface Documents {
 export type DocumentKind = keyof Documents;
 export type Document = Documents[DocumentKind];
 
+/** A document as it is written down, as JSON. */
+export function* documentBody(kind: DocumentKind, id: string) {
+  const row = yield* queryOne<{ body: string }>(`SELECT body FROM document WHERE kind = ? AND id = ?`, kind, id);
+  return row?.body;
+}
+
 export function* getDocument<K extends DocumentKind>(kind: K, id: string) {
   const row = yield* queryOne<{ body: string }>(`SELECT body FROM document WHERE kind = ? AND id = ?`, kind, id);
   return row ? (JSON.parse(row.body) as Documents[K]) : undefined;

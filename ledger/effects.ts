@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { BusinessRefusal, ConfigurationMistake, DroplineError, TemporaryFault, asError } from '../orders/errors.ts';
 import type { Attempt, Json, Write, Writer } from '../partners/write.ts';
 import { correlated } from './correlation.ts';
@@ -818,7 +818,7 @@ class Results {
 
 /** SHA-256 over JSON with sorted keys: the same business content gives the same hash whatever the order of its fields. */
 export function contentHash(content: unknown): string {
-  return createHash('sha256').update(canonical(content)).digest('hex').slice(0, 32);
+  return digest('sha256', canonical(content)).slice(0, 32);
 }
 
 function canonical(value: unknown): string {

@@ -81,7 +81,12 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
     `CREATE INDEX document_of_order ON document (order_id, kind, id)`,
     `DROP INDEX allocated_offer`,
     `CREATE INDEX allocated_offer ON allocated (supplier, sku, shipped, allocated_at)`,
-    `CREATE INDEX document_recent ON document (kind, updated_at)`,
+    // Not of all kinds: a document is written many times, and each index of its state or time with it.
+    `DROP INDEX document_state`,
+    `CREATE INDEX document_recent_order ON document (updated_at) WHERE kind = 'order'`,
+    `CREATE INDEX document_recent_run ON document (updated_at) WHERE kind = 'payment-run'`,
+    `CREATE INDEX document_bill ON document (state) WHERE kind = 'bill'`,
+    `CREATE INDEX document_open_po ON document (partner) WHERE kind = 'purchase-order' AND state NOT IN ('shipped', 'cancelled')`,
 
     // How often an answer was lost, which leaves open whether it was done; an attempt that was certainly not made counts for nothing.
     `ALTER TABLE effect ADD COLUMN lost INTEGER NOT NULL DEFAULT 0`,
@@ -93,7 +98,7 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
     // When the personal data of a finished order were removed.
     `ALTER TABLE event ADD COLUMN redacted_at BIGINT`,
     `ALTER TABLE document ADD COLUMN redacted_at BIGINT`,
-    `CREATE INDEX document_personal ON document (kind, updated_at, id) WHERE redacted_at IS NULL`,
+    `CREATE INDEX document_personal ON document (updated_at, id) WHERE kind = 'order' AND redacted_at IS NULL`,
     `CREATE INDEX event_personal ON event (stored_at) WHERE redacted_at IS NULL AND order_id IS NULL`,
     `CREATE INDEX exception_order ON exception (order_id)`,
   ],

@@ -43,6 +43,15 @@ export function unavailable(thrown: unknown, file: string, remedy = `Check the d
   );
 }
 
+/** After a write that the disk did not keep, what stands in memory and what stands on the disk may differ: only a new start tells. */
+export function unsynced(thrown: unknown, file: string): TemporaryFault {
+  return new TemporaryFault(
+    'LEDGER_UNAVAILABLE',
+    `The disk did not keep what was written to the ledger ${file} (${asError(thrown).message}). See that it has no fault, then start Node-RED again. Nothing is accepted until then.`,
+    { status: 'ledger unavailable', cause: thrown },
+  );
+}
+
 /** `LEDGER_CORRUPT`, with the way back. */
 export function damaged(thrown: unknown, file: string): ConfigurationMistake {
   return new ConfigurationMistake(

@@ -1,8 +1,8 @@
-import { mkdirSync, statfsSync } from 'node:fs';
+import { closeSync, fdatasync, fdatasyncSync, mkdirSync, openSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ConfigurationMistake, TemporaryFault, asError, type DroplineError } from '../orders/errors.ts';
-import { damaged, databaseFault, isBusy, unavailable } from './sqlite-faults.ts';
+import { damaged, databaseFault, isBusy, unavailable, unsynced } from './sqlite-faults.ts';
 import type { Dialect, Row, Store, Transaction } from './store.ts';
 
 /** Transactions that share one commit. More would hold up the event loop, fewer would cost disk syncs. */
@@ -22,14 +22,18 @@ interface Prepared {
   hasRows: boolean;
 }
 
+/** Has the disk keep what was written to a file; answers when it does. */
+type Sync = (file: number, done: (error: Error | null) => void) => void;
+
 /**
- * The default store: the SQLite that is built into Node.js, with full durability. All transactions of one turn of the
- * event loop share one commit. Where one of them throws, the whole batch is run again with a savepoint each, so that it
- * fails alone: two statements a transaction are saved for all others.
+ * The default store: the SQLite that is built into Node.js, with full durability. SQLite writes its log and does not wait for
+ * the disk; we do, in the background, and nobody is told of a transaction before. What comes meanwhile shares the next commit.
+ * Where one of a batch throws, the whole batch is run again with a savepoint each, so that it fails alone: two statements a
+ * transaction are saved for all others.
  * @param file path of the ledger, or `:memory:` for tests
  * @throws ConfigurationMistake `LEDGER_NEEDS_NEWER_NODE`, `LEDGER_IN_USE`, `LEDGER_UNREADABLE`, `LEDGER_CORRUPT`
  */
-export async function openSqlite(file: string): Promise<Store> {
+export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<Store> {
   const { DatabaseSync } = await import('node:sqlite').catch((cause: unknown) => {
     throw new ConfigurationMistake(
       'LEDGER_NEEDS_NEWER_NODE',
@@ -44,7 +48,11 @@ export async function openSqlite(file: string): Promise<Store> {
   const begin = database.prepare('BEGIN IMMEDIATE');
   const commit = database.prepare('COMMIT');
   const queue: Waiting[] = [];
+  /** SQLite's log. Closing it again does not touch SQLite's locks, which are on the other files. */
+  const log = file === ':memory:' ? undefined : openSync(`${file}-wal`, 'r+');
   let scheduled = false;
+  let syncing = false;
+  let whenSynced: (() => void) | undefined;
   let closed = false;
   /** Once the file is known to be damaged, every further write could make it worse. */
   let broken: DroplineError | undefined;
@@ -114,9 +122,8 @@ export async function openSqlite(file: string): Promise<Store> {
 
   function commitBatch(): void {
     scheduled = false;
-    if (queue.length === 0) return;
+    if (queue.length === 0 || syncing) return;
     const batch = queue.splice(0, LARGEST_BATCH);
-    if (queue.length > 0) schedule();
     let outcomes: Outcome[];
     try {
       if (broken) throw broken;
@@ -125,8 +132,28 @@ export async function openSqlite(file: string): Promise<Store> {
       rollBack();
       const error = understood(thrown);
       for (const { reject } of batch) reject(error);
+      if (queue.length > 0) schedule();
       return;
     }
+    if (log === undefined) return tell(batch, outcomes);
+    if (closed) {
+      fdatasyncSync(log);
+      return tell(batch, outcomes);
+    }
+    syncing = true;
+    sync(log, (error) => {
+      syncing = false;
+      if (error) {
+        // The system may have dropped what it could not write, although SQLite takes it for written.
+        broken ??= unsynced(error, file);
+        for (const { reject } of batch) reject(broken);
+      } else tell(batch, outcomes);
+      if (whenSynced) whenSynced();
+      else if (queue.length > 0) schedule();
+    });
+  }
+
+  function tell(batch: Waiting[], outcomes: Outcome[]): void {
     batch.forEach(({ resolve, reject }, index) => {
       const outcome = outcomes[index];
       if (outcome && 'result' in outcome) resolve(outcome.result);
@@ -151,7 +178,7 @@ export async function openSqlite(file: string): Promise<Store> {
   }
 
   function schedule(): void {
-    if (scheduled) return;
+    if (scheduled || syncing) return;
     scheduled = true;
     setImmediate(commitBatch);
   }
@@ -174,14 +201,15 @@ export async function openSqlite(file: string): Promise<Store> {
         schedule();
       });
     },
-    close() {
-      if (closed) return Promise.resolve();
+    async close() {
+      if (closed) return;
       closed = true;
+      if (syncing) await new Promise<void>((resolve) => (whenSynced = resolve));
       while (queue.length > 0) commitBatch();
       statements.clear();
+      if (log !== undefined) closeSync(log);
       database.close();
       lock?.close();
-      return Promise.resolve();
     },
   };
 }
@@ -193,7 +221,7 @@ function closedFault(): TemporaryFault {
 }
 
 /**
- * - `synchronous = FULL`: what was answered survives a power cut.
+ * - `synchronous = NORMAL`: the file is sound after a power cut; that what was answered is in it, `sync` sees to.
  * - `secure_delete`: what is redacted or replaced is overwritten, so that it is in no free page of the file; measured: no slower.
  * - `journal_size_limit`: the log that a long reader (a backup) made grow is cut again by the checkpoint after it.
  * - No memory-mapped reads: there a fault of the disk kills the process instead of failing one read.
@@ -201,7 +229,7 @@ function closedFault(): TemporaryFault {
 const PRAGMAS = `
   PRAGMA busy_timeout = 1000;
   PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
+  PRAGMA synchronous = NORMAL;
   PRAGMA foreign_keys = ON;
   PRAGMA secure_delete = ON;
   PRAGMA cache_size = -32000;

@@ -235,7 +235,8 @@ export function withDecimals(
 ): unknown {
   if (Array.isArray(value)) return value.map((item) => withDecimals(item, decimal));
   if (typeof value !== 'object' || value === null) return value;
-  const copy = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withDecimals(item, decimal)]));
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) copy[key] = withDecimals((value as Record<string, unknown>)[key], decimal);
   if (typeof copy['minor'] === 'number' && typeof copy['currency'] === 'string') {
     copy['decimal'] = decimal({ minor: copy['minor'], currency: copy['currency'] });
   }

@@ -54,6 +54,85 @@ const outcome = (promise: Promise<unknown>) =>
     (error: Error & { code?: string }) => `${error.code}: ${error.message}`,
   );
 
+describe('what the SQLite ledger has answered', () => {
+  let folder: string;
+  let store: Store;
+  /** What the disk is asked to keep, until it says that it does. */
+  let asked: ((error: Error | null) => void)[];
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'dropline-sync-'));
+    asked = [];
+    let hold = false;
+    store = await openSqlite(join(folder, 'ledger.sqlite'), (_file, done) => {
+      if (hold) asked.push(done);
+      else done(null);
+    });
+    await migrate(store);
+    await store.transact(() => query(`CREATE TABLE thing (n BIGINT PRIMARY KEY, body TEXT NOT NULL)`));
+    hold = true;
+  });
+  afterEach(async () => {
+    for (const done of asked.splice(0)) done(null);
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const turns = async (count: number) => {
+    for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+
+  it('the disk keeps: nobody is told before it says so, and what came meanwhile waits for its own turn', async () => {
+    const told: number[] = [];
+    for (const n of [1, 2]) void store.transact(() => put(n)).then(() => told.push(n));
+    await turns(5);
+    asked.length.should.equal(1);
+    void store.transact(() => put(3)).then(() => told.push(3));
+    await turns(5);
+    should([told, asked.length]).deepEqual([[], 1]);
+    asked.shift()!(null);
+    await turns(5);
+    should([told, asked.length]).deepEqual([[1, 2], 1]);
+    asked.shift()!(null);
+    await turns(5);
+    told.should.deepEqual([1, 2, 3]);
+  });
+
+  it('a transaction that only reads what the disk does not keep yet waits as well', async () => {
+    void store.transact(() => put(1));
+    await turns(5);
+    let seen: number[] | undefined;
+    void store.transact(numbers).then((found) => (seen = found));
+    await turns(5);
+    should(seen).be.undefined();
+    asked.shift()!(null);
+    await turns(5);
+    asked.shift()!(null);
+    await turns(5);
+    seen!.should.deepEqual([1]);
+  });
+
+  it('when the disk did not keep it nobody is told that it did, and nothing is taken any more', async () => {
+    const first = outcome(store.transact(() => put(1)));
+    await turns(5);
+    const second = outcome(store.transact(() => put(2)));
+    asked.shift()!(new Error('EIO: i/o error, fdatasync'));
+    (await first).should.match(/^LEDGER_UNAVAILABLE: The disk did not keep .* start Node-RED again/);
+    (await second).should.match(/^LEDGER_UNAVAILABLE/);
+    (await outcome(store.transact(() => put(3)))).should.match(/^LEDGER_UNAVAILABLE/);
+    asked.length.should.equal(0);
+  });
+
+  it('what is under way when it is closed is kept and told', async () => {
+    const first = outcome(store.transact(() => put(1)));
+    await turns(5);
+    const second = outcome(store.transact(() => put(2)));
+    const closed = store.close();
+    await turns(5);
+    asked.shift()!(null);
+    await closed;
+    should([await first, await second]).deepEqual(['stored', 'stored']);
+  });
+});
+
 describe('the SQLite file of the ledger, when the disk fails it', () => {
   let folder: string;
   let file: string;
