@@ -72,7 +72,8 @@ const CANCELLED: Verdict = { why: 'The order is cancelled.' };
 const ACTIONS: Record<ActionName, (about: Situation) => Verdict> = {
   retry(about) {
     const { effect, event } = about;
-    if (effect) return retryEffect(effect, event);
+    if (isChecked(about)) return CHECKED;
+    if (effect) return retryEffect(effect);
     const setAside = event?.state === 'unusable' || event?.state === 'quarantined';
     const known = CODES[about.code];
     if (!setAside && known) return known.retry;
@@ -95,10 +96,11 @@ const ACTIONS: Record<ActionName, (about: Situation) => Verdict> = {
     }
   },
 
-  done({ effect, event }) {
+  done(about) {
+    const { effect } = about;
     if (!effect) return { why: 'It is about no call to a partner that a number could stand for.' };
     if (effect.state === 'done') return { why: 'It has been done meanwhile.' };
-    if (isChecked(effect, event)) return CHECKED;
+    if (isChecked(about)) return CHECKED;
     if (effect.state !== 'asked' && effect.state !== 'refused') return UNDER_WAY;
     if (!effect.adopts) return { why: 'There is no number that could stand for this call. Settle it by hand.' };
     return {
@@ -115,6 +117,7 @@ const ACTIONS: Record<ActionName, (about: Situation) => Verdict> = {
   },
 
   cancel(about) {
+    if (isChecked(about)) return CHECKED;
     if (about.decided) return DECIDED;
     if (!about.order) return { why: 'It is about no order that could be cancelled.' };
     if (about.order.state === 'cancelled') return CANCELLED;
@@ -131,7 +134,9 @@ const ACTIONS: Record<ActionName, (about: Situation) => Verdict> = {
     };
   },
 
-  settle({ code, effect }) {
+  settle(about) {
+    const { code, effect } = about;
+    if (isChecked(about)) return CHECKED;
     if (CODES[code]) return { means: CODES[code].settle };
     if (effect)
       return {
@@ -142,8 +147,7 @@ const ACTIONS: Record<ActionName, (about: Situation) => Verdict> = {
   },
 };
 
-function retryEffect(effect: NonNullable<Situation['effect']>, event: Situation['event']): Verdict {
-  if (isChecked(effect, event)) return CHECKED;
+function retryEffect(effect: NonNullable<Situation['effect']>): Verdict {
   switch (effect.state) {
     case 'done':
       return { why: 'It has been done meanwhile.' };
@@ -163,8 +167,8 @@ function retryEffect(effect: NonNullable<Situation['effect']>, event: Situation[
 }
 
 /** Once its event has come to an end without the number being looked at (the step is gone from the flow), another may be given. */
-function isChecked(effect: NonNullable<Situation['effect']>, event: Situation['event']): boolean {
-  return effect.given && event?.state === 'open' && (effect.state === 'asked' || effect.state === 'refused');
+function isChecked({ effect, event }: Situation): boolean {
+  return effect?.given === true && event?.state === 'open' && (effect.state === 'asked' || effect.state === 'refused');
 }
 
 /** The actions that are safe, in the order in which they are offered. */

@@ -1,9 +1,9 @@
 import { asError, TemporaryFault } from '../orders/errors.ts';
 import { backOff, type Core } from './core.ts';
+import { MOST_SUSPECTED_FIRST, noteDeaths, SUSPECTED, TRIED, trialTime } from './deaths.ts';
 import { raiseMissed } from './deadlines.ts';
 import { asEvent, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
-import { DIED_IN_WORK } from './instance.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
 /** Takes the messages of an event into the flow. */
@@ -27,6 +27,8 @@ export type Judge = (event: LedgerEvent) => Transaction<Judgement>;
 
 interface Claim {
   claimed: LedgerEvent[];
+  /** It is one that is to be tried alone. */
+  alone: boolean;
   /** Whether there may be more that is due now. */
   more: boolean;
   /** When the next one is due. */
@@ -43,6 +45,8 @@ interface Work {
   running: number;
   /** The earliest time at which it must come back; nothing until then. */
   until: number | undefined;
+  /** What it comes back for. */
+  why: string | undefined;
   failed: Error | undefined;
   emission: number;
   /** It was tried alone and has not killed the process, so that its attempt does not count unless it fails after all. */
@@ -57,13 +61,6 @@ const SWEEP = 500;
 const RECEIVER_CHECK = 60_000;
 /** Events closed in one transaction. More would hold up the event loop. */
 const CLOSED_AT_ONCE = 100;
-/** From how many attempts on an event that was in work when its process died is tried alone. */
-const SUSPICIOUS = 2;
-/** Milliseconds without a step after which an event that is tried alone is held to be harmless. */
-const TRIAL = 1000;
-/** An event that was emitted so often and is still suspected is tried alone to its very end. */
-const LONG_TRIAL = 10;
-
 const OPEN = `state IN ('stored', 'waiting', 'open')`;
 
 /**
@@ -120,7 +117,7 @@ export class Dispatcher {
     const dead = instance.shared
       ? `(owner IS NULL OR owner NOT IN (SELECT id FROM instance))`
       : `(owner IS NULL OR due_at IS NULL)`;
-    yield* query(`UPDATE event SET note = ? WHERE state = 'open' AND due_at IS NULL AND ${dead}`, DIED_IN_WORK);
+    yield* noteDeaths(dead);
     yield* query(
       `UPDATE event SET owner = ?, due_at = COALESCE(due_at, ?) WHERE ${OPEN} AND ${dead}`,
       instance.shared ? null : instance.id,
@@ -256,9 +253,13 @@ export class Dispatcher {
     if (this.#backlog) this.wake();
   }
 
-  /** The event must come back at this time (a retry, a settle time). */
-  returnAt(eventId: string, until: number): void {
+  /**
+   * The event must come back at this time (a retry, a settle time).
+   * @param why for people, in ids and codes
+   */
+  returnAt(eventId: string, until: number, why?: string): void {
     const work = this.#touch(eventId);
+    if (why !== undefined && until <= (work.until ?? Infinity)) work.why = why;
     work.until = Math.min(work.until ?? Infinity, until);
     if (work.running === 0) this.#park(eventId, work);
   }
@@ -344,8 +345,16 @@ export class Dispatcher {
         await this.#judgeFailed(judging.id, asError(thrown));
         continue;
       }
+      this.#trial = claim.alone ? claim.claimed[0]?.id : undefined;
+      this.#othersTurn = claim.alone;
       if (claim.next !== undefined) this.#wakeAt(claim.next);
-      for (const event of claim.claimed) await this.#emit(event, now);
+      try {
+        for (const event of claim.claimed) await this.#emit(event, now);
+      } catch (thrown) {
+        // The database failed when one was put back: those after it stand in the ledger as in work.
+        this.#uncertain = true;
+        throw thrown;
+      }
       if (!claim.more && !this.#backlog) return;
     }
   }
@@ -367,14 +376,14 @@ export class Dispatcher {
       held: true,
     });
     this.#travelling.set(event.id, now);
-    this.#core.crashPoint(`before emit ${event.kind}`);
     try {
+      this.#core.crashPoint(`before emit ${event.kind}`);
       receiver.emit(event, event.emits ?? []);
+      this.#core.crashPoint(`after emit ${event.kind}`);
     } catch (thrown) {
       this.#core.log('error', `event ${event.id} could not be emitted: ${asError(thrown).message}`);
       this.failed(event.id, asError(thrown));
     }
-    this.#core.crashPoint(`after emit ${event.kind}`);
     this.#observe('event emitted', event.id, this.#work.get(event.id), { attempt: event.attempts + 1 });
   }
 
@@ -395,15 +404,15 @@ export class Dispatcher {
       this.#trial = undefined;
       return false;
     }
-    const { quietTime } = this.#core.settings;
-    const trial = work.emission > LONG_TRIAL ? Infinity : Math.min(TRIAL, quietTime);
+    const trial = trialTime(work.emission, this.#core.settings.quietTime);
     if (work.running > 0 || this.#core.now() - work.lastStep < trial) return true;
     this.#trial = undefined;
     work.vouched = true;
     void this.#core
       .transact('vouch', () =>
         query(
-          `UPDATE event SET attempts = attempts - 1, note = NULL WHERE id = ? AND state = 'open' AND owner = ? AND attempts > 0`,
+          `UPDATE event SET attempts = attempts - 1, suspicion = ? WHERE id = ? AND state = 'open' AND owner = ? AND attempts > 0`,
+          TRIED,
           Number(id),
           this.#core.instance.id,
         ),
@@ -469,33 +478,27 @@ export class Dispatcher {
   *#claim(now: number, room: number, judging: { id: string | undefined }): Transaction<Claim> {
     const owner = this.#core.instance.id;
     const suspects = yield* query<EventRow>(
-      `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND note = ? AND attempts >= ? ORDER BY attempts DESC, due_at, id LIMIT 1`,
+      `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND ${SUSPECTED} ORDER BY ${MOST_SUSPECTED_FIRST} LIMIT 1`,
       owner,
       now,
-      DIED_IN_WORK,
-      SUSPICIOUS,
     );
     const alone = suspects.length > 0 && !this.#othersTurn;
     const limit = Math.max(1, Math.floor(room));
     const due = alone
       ? suspects
       : yield* query<EventRow>(
-          `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND (note IS NULL OR note <> ? OR attempts < ?) ORDER BY due_at, id LIMIT ?`,
+          `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND (suspicion IS NULL OR NOT (${SUSPECTED})) ORDER BY due_at, id LIMIT ?`,
           owner,
           now,
-          DIED_IN_WORK,
-          SUSPICIOUS,
           limit,
         );
     const claimed: LedgerEvent[] = [];
     for (const row of due) {
       judging.id = String(row.id);
-      const event = yield* this.#take(row, now);
+      const event = yield* this.#take(row, now, alone);
       if (event) claimed.push(event);
     }
     judging.id = undefined;
-    this.#trial = alone ? claimed[0]?.id : undefined;
-    this.#othersTurn = alone;
     const more = due.length === limit || suspects.length > 0;
     const next = more
       ? undefined
@@ -504,11 +507,11 @@ export class Dispatcher {
           owner,
           now,
         );
-    return { claimed, more, next: next?.due === null || next === undefined ? undefined : Number(next.due) };
+    return { claimed, alone, more, next: next?.due === null || next === undefined ? undefined : Number(next.due) };
   }
 
   /** @returns the event that is to be emitted, if it is */
-  *#take(row: EventRow, now: number): Transaction<LedgerEvent | undefined> {
+  *#take(row: EventRow, now: number, onTrial: boolean): Transaction<LedgerEvent | undefined> {
     let event = asEvent(row);
     const isNew = event.state !== 'open';
     if (isNew) {
@@ -531,10 +534,10 @@ export class Dispatcher {
     }
     const elsewhere = yield* this.#workedElsewhere(event);
     yield* query(
-      `UPDATE event SET state = 'open', emits = ?, order_id = ?, note = CASE WHEN note = ? THEN note ELSE NULL END, attempts = ?, emitted = ?, due_at = ?, owner = ? WHERE id = ?`,
+      `UPDATE event SET state = 'open', emits = ?, order_id = ?, note = NULL, suspicion = ?, attempts = ?, emitted = ?, due_at = ?, owner = ? WHERE id = ?`,
       isNew ? JSON.stringify(event.emits) : row.emits,
       event.orderId,
-      DIED_IN_WORK,
+      onTrial ? row.suspicion : null,
       elsewhere ? event.attempts : event.attempts + 1,
       elsewhere ? event.emitted : event.emitted + 1,
       elsewhere ? now : null,
@@ -600,11 +603,11 @@ export class Dispatcher {
   /** Nothing runs any more and it must come back later: it gives up its place until then. */
   #park(eventId: string, work: Work): void {
     this.#work.delete(eventId);
-    const { failed } = work;
+    const { failed, why } = work;
     const until = work.until ?? this.#core.now();
     this.#travelling.delete(eventId);
     void this.#core
-      .transact('park', () => this.#parkEvent(eventId, until, failed, work.vouched))
+      .transact('park', () => this.#parkEvent(eventId, until, failed, work.vouched, why))
       .then(() => {
         this.#observe('event parked', eventId, work, failed ? { outcome: 'failed' } : {});
         this.#backlog = true;
@@ -620,7 +623,13 @@ export class Dispatcher {
    * Another branch of the flow may have put the event back before: the earlier time counts, and so does that branch's failure.
    * A message that outlived its event (a long delay in the flow) opens it again.
    */
-  *#parkEvent(eventId: string, until: number, failed: Error | undefined, vouched: boolean): Transaction<void> {
+  *#parkEvent(
+    eventId: string,
+    until: number,
+    failed: Error | undefined,
+    vouched: boolean,
+    why?: string,
+  ): Transaction<void> {
     const owner = this.#core.instance.id;
     const row = yield* queryOne<{ attempts: number; due_at: number | null }>(
       `SELECT attempts, due_at FROM event WHERE id = ? AND (state = 'closed' OR (state = 'open' AND owner = ?))`,
@@ -632,11 +641,11 @@ export class Dispatcher {
     const attempts = Number(row.attempts) + (failed && vouched ? 1 : 0);
     const due = failed ? this.#core.now() + backOff(attempts, this.#core.random()) : until;
     yield* query(
-      `UPDATE event SET state = 'open', owner = ?, closed_at = NULL, due_at = ?, attempts = ?, note = ? WHERE id = ?`,
+      `UPDATE event SET state = 'open', owner = ?, closed_at = NULL, due_at = ?, attempts = ?, note = ?, suspicion = NULL WHERE id = ?`,
       owner,
       parked ? Math.min(due, Number(row.due_at)) : due,
       failed || parked ? attempts : 0,
-      failed ? failed.message.slice(0, 200) : null,
+      (failed?.message ?? why)?.slice(0, 200) ?? null,
       Number(eventId),
     );
   }
@@ -733,7 +742,7 @@ export class Dispatcher {
     for (const id of ids) {
       // What has a due time was put back by another branch of the flow and is not at its end.
       const closed = yield* queryOne<{ emitted: number }>(
-        `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?
+        `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL, suspicion = NULL WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?
          AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = ? AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING emitted`,
         now,
         Number(id),
@@ -810,6 +819,7 @@ function newWork(now: number): Work {
     lastStep: now,
     running: 0,
     until: undefined,
+    why: undefined,
     failed: undefined,
     emission: 0,
     vouched: false,

@@ -39,6 +39,7 @@ export interface EventRow {
   state: EventState;
   emits: string | null;
   note: string | null;
+  suspicion: string | null;
   attempts: number;
   emitted: number;
   stored_at: number;
@@ -121,7 +122,7 @@ export function* getEvent(id: string) {
 export function* rerunEvent(core: Core, id: string, state: 'stored' | 'open') {
   core.stir();
   yield* query(
-    `UPDATE event SET state = ?, due_at = ?, owner = ?, attempts = 0, note = NULL, closed_at = NULL WHERE id = ?`,
+    `UPDATE event SET state = ?, due_at = ?, owner = ?, attempts = 0, note = NULL, suspicion = NULL, closed_at = NULL WHERE id = ?`,
     state,
     core.now(),
     core.instance.id,

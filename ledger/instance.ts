@@ -1,13 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { asError } from '../orders/errors.ts';
 import type { Tools } from './core.ts';
+import { noteDeaths } from './deaths.ts';
 import { query, queryOne, type Store, type Transaction } from './store.ts';
 
 /** Owner of all events where a ledger belongs to one process: a file that only one may open. */
 const ALONE = 'alone';
-
-/** Note of an event that was in work when its process died. */
-export const DIED_IN_WORK = 'in work when its process died';
 
 /** Milliseconds by which the ledger may be ahead of the machine's clock and is still believed. */
 const CLOCK_TRUST = 3_600_000;
@@ -267,8 +265,7 @@ interface InstanceRow {
 function* freeEvents(id: string, beat: number, now: number): Transaction<number | undefined> {
   const dead = yield* queryOne(`DELETE FROM instance WHERE id = ? AND beat = ? RETURNING id`, id, beat);
   if (!dead) return undefined;
-  // What was in work may have been what it died of.
-  yield* query(`UPDATE event SET note = ? WHERE state = 'open' AND due_at IS NULL AND owner = ?`, DIED_IN_WORK, id);
+  yield* noteDeaths(`owner = ?`, id);
   return (yield* releaseEvents(id, now)).length;
 }
 

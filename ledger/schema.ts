@@ -88,6 +88,9 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
     `CREATE INDEX document_bill ON document (state) WHERE kind = 'bill'`,
     `CREATE INDEX document_open_po ON document (partner) WHERE kind = 'purchase-order' AND state NOT IN ('shipped', 'cancelled')`,
 
+    // Whether it may be this event that its process died of.
+    `ALTER TABLE event ADD COLUMN suspicion TEXT`,
+
     // How often an answer was lost, which leaves open whether it was done; an attempt that was certainly not made counts for nothing.
     `ALTER TABLE effect ADD COLUMN lost INTEGER NOT NULL DEFAULT 0`,
 

@@ -1,5 +1,4 @@
-import { Backups, type Backup } from '../ledger/backup.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Backup } from '../ledger/backup.ts';
 import { declareRestored } from '../ledger/restored.ts';
 import { BusinessRefusal } from '../orders/errors.ts';
 import type { AdminRoutes } from './admin-routes.ts';
@@ -7,7 +6,7 @@ import type { AdminRoutes } from './admin-routes.ts';
 /** What people do about the ledger itself: copy it, and say that it was put back from a copy. */
 export function addLedgerRoutes({ change, ledger }: AdminRoutes): void {
   change('ledger/backup', 'dropship.ledger.backup', async (request): Promise<Backup> => {
-    const { backups } = (await ledger(request)) as Ledger & { backups?: Backups };
+    const { backups } = await ledger(request);
     if (!backups) {
       throw new BusinessRefusal(
         'BACKUP_ELSEWHERE',

@@ -2,7 +2,7 @@ import type { NodeAPI } from 'node-red';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Transaction } from '../ledger/store.ts';
 import { asError, BusinessRefusal, DroplineError } from '../orders/errors.ts';
-import { ledgerOf } from './configs.ts';
+import { meantLedger } from './used-ledgers.ts';
 
 /** What the admin routes read of Node-RED's settings file. */
 export interface AdminSettings {
@@ -34,7 +34,7 @@ export interface AdminRoutes {
   change(path: string, permission: string, handler: (request: AdminRequest, by: string) => Promise<unknown>): void;
   /** A POST that changes nothing, for people who may do this. */
   ask(path: string, permission: string, handler: (request: AdminRequest) => Promise<unknown>): void;
-  /** The ledger that `?ledger=` names, or the default one. */
+  /** The ledger that `?ledger=` names, or the only one. @throws BusinessRefusal `LEDGER_AMBIGUOUS` */
   ledger(request: AdminRequest): Promise<Ledger>;
   view<Result>(request: AdminRequest, work: () => Transaction<Result>): Promise<Result>;
 }
@@ -47,7 +47,7 @@ interface AdminApp {
 export function createRoutes(RED: NodeAPI, app: AdminApp): AdminRoutes {
   const settings = RED.settings as unknown as AdminSettings;
   const development = settings.dropship?.development === true;
-  const ledger = (request: AdminRequest) => ledgerOf(RED, queryOf(request, 'ledger'));
+  const ledger = (request: AdminRequest) => meantLedger(RED, queryOf(request, 'ledger'));
   const ask: AdminRoutes['ask'] = (path, permission, handler) =>
     app.post(`/dropship/${path}`, RED.auth.needsPermission(permission), answering(handler));
   return {
@@ -110,6 +110,10 @@ const STATUS: Record<string, number> = {
   BENEFICIARY_INVALID: 400,
   OFFERS_INVALID: 400,
   BODY_INVALID: 400,
+  TIME_INVALID: 400,
+  LEDGER_AMBIGUOUS: 400,
+  BACKUP_FAILED: 503,
+  LEDGER_UNAVAILABLE: 503,
 };
 
 export function found<Item>(item: Item | undefined, what: string): Item {

@@ -1,11 +1,10 @@
 import { fileURLToPath } from 'node:url';
-import type { NodeAPI, NodeDef } from 'node-red';
-import { fileOfLedger } from './configs.ts';
+import type { NodeAPI } from 'node-red';
+import { usedLedgers } from './used-ledgers.ts';
 
 /** Where the build has put the page, seen from the built runtime. */
 const FOLDER = fileURLToPath(new URL('../desk/', import.meta.url));
 const FILE = /^(?:locales\/)?[\w-]+\.(?:html|css|js|json|svg)$/;
-const PARTNER_TYPES = ['ecommerce-platform', 'erp-system', 'supplier', 'bank-account'];
 
 /**
  * The page works with the login of whoever reads it. So it takes nothing but its own files, makes no markup of text, sends nothing elsewhere,
@@ -41,12 +40,6 @@ interface Admin {
   get(path: string, ...handlers: unknown[]): void;
 }
 
-interface LedgerRow {
-  /** Id of the config node; empty: the default ledger. */
-  id: string;
-  name: string;
-}
-
 /** The desk: `<adminRoot>/dropship/desk/`, static and without data, and which ledgers there are to look into. */
 export function installDesk(RED: NodeAPI): void {
   const admin = RED.httpAdmin as unknown as Admin;
@@ -62,22 +55,6 @@ export function installDesk(RED: NodeAPI): void {
     });
   });
   admin.get('/dropship/ledgers', RED.auth.needsPermission('dropship.read'), (_request: Request, response: Response) =>
-    response.json(ledgers(RED)),
+    response.json(usedLedgers(RED)),
   );
-}
-
-/** The ledgers that the flows use, each file once: by config node, and the default one where something names none. */
-function ledgers(RED: NodeAPI): LedgerRow[] {
-  const byFile = new Map<string, LedgerRow>();
-  let usesDefault = false;
-  RED.nodes.eachNode((config: NodeDef & { d?: boolean; ledger?: string }) => {
-    if (config.d) return;
-    if (config.type === 'dropship-ledger') {
-      const file = fileOfLedger(RED, config.id);
-      if (!byFile.has(file)) byFile.set(file, { id: config.id, name: config.name });
-    } else if (PARTNER_TYPES.includes(config.type) && !config.ledger) usesDefault = true;
-  });
-  const standard = fileOfLedger(RED, undefined);
-  if ((usesDefault || byFile.size === 0) && !byFile.has(standard)) byFile.set(standard, { id: '', name: '' });
-  return [...byFile.values()];
 }

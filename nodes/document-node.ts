@@ -262,7 +262,7 @@ async function handle<Accepted extends Payload, Config extends NodeDef>(
   } catch (thrown) {
     const error = asError(thrown);
     if (error instanceof Waiting) {
-      ledger.dispatcher.returnAt(eventId, error.until);
+      ledger.dispatcher.returnAt(eventId, error.until, error.message);
       return { fill: 'yellow', shape: 'ring', text: whatFor(RED, error.until - ledger.core.now(), asked) };
     }
     return await settleError(ledger, node, eventId, msg, error);
@@ -320,11 +320,7 @@ function orderOf(msg: DropshipMessage): string | undefined {
 }
 
 /** For whom, or for how long; a partner that is left alone for a while is named as such. */
-function whatFor(
-  RED: NodeAPI,
-  milliseconds: number,
-  partner: PartnerNode<Role> | undefined,
-): string | (() => string) {
+function whatFor(RED: NodeAPI, milliseconds: number, partner: PartnerNode<Role> | undefined): string | (() => string) {
   if (partner) {
     const isPaused = partner.httpState()?.open === true;
     return () => RED._(isPaused ? 'status.paused' : 'status.waiting-for', { partner: partner.reference });
@@ -342,7 +338,11 @@ async function settleError(
 ): Promise<Status> {
   if (error instanceof Obsolete) return { fill: 'grey', shape: 'ring', text: 'status.obsolete' };
   if (error instanceof TemporaryFault) {
-    ledger.dispatcher.returnAt(eventId, ledger.core.now() + (error.retryAfter ?? backOff(3, ledger.core.random())));
+    ledger.dispatcher.returnAt(
+      eventId,
+      ledger.core.now() + (error.retryAfter ?? backOff(3, ledger.core.random())),
+      error.message,
+    );
     node.warn(withoutPeople(error.message, msg.payload));
     return { fill: 'yellow', shape: 'ring', text: error.status };
   }

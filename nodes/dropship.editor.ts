@@ -24,6 +24,11 @@
         return isUrl(value) || node._('dropship.error.url');
       });
     },
+    folder() {
+      return validator((node, value) => {
+        return value === '' || value.startsWith('${') || isFolder(value) || node._('dropship.error.folder');
+      });
+    },
     number(range) {
       return validator((node, value) => {
         if (value === '' && range.optional) return true;

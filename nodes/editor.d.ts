@@ -95,6 +95,8 @@ interface DropshipEditor {
     reference(): Validator;
     url(): Validator;
     folderOrUrl(): Validator;
+    /** A full path, a variable of the environment, or nothing. */
+    folder(): Validator;
     /** `optional`: may be empty. */
     number(range: { min: number; max: number; integer?: boolean; optional?: boolean }): Validator;
     decimal(rule?: { optional?: boolean }): Validator;

@@ -4,6 +4,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import { asError, DroplineError } from '../orders/errors.ts';
 import type { InboundFact, InboundRequest } from '../partners/adapter.ts';
 import { flowsAreRunning, followDeploys } from './ledgers.ts';
+import { createLog } from './log.ts';
 
 /**
  * The HTTP endpoints of all receive nodes: `POST /dropship/orders/:reference`, `/dropship/suppliers/:reference`, `/dropship/bank/:reference`.
@@ -68,6 +69,7 @@ export function installEndpoints(RED: NodeAPI): void {
   if (typeof app !== 'function' || installed.has(app)) return;
   installed.add(app);
   followDeploys(RED);
+  const { log } = createLog(RED);
   const root = rootOf(app);
   const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } =
     (RED.settings as { dropship?: Partial<Settings> }).dropship ?? {};
@@ -77,7 +79,7 @@ export function installEndpoints(RED: NodeAPI): void {
     const target = request.method === 'POST' ? targetOf(request.url ?? '', mountOf(app)) : undefined;
     if (!target) return next();
     serve(request, response, target, limits).catch((thrown: unknown) => {
-      RED.log.error(`[dropship] ${asError(thrown).message}`);
+      log('error', asError(thrown).message);
       send(response, notStored());
     });
   };

@@ -80,7 +80,11 @@ export function useLedger(
 async function openIt(RED: NodeAPI, file: string, settings: Partial<LedgerSettings>): Promise<Ledger> {
   const running = flowsRun;
   const where = urls.has(file) ? await openPostgres(() => urls.get(file) ?? file) : file;
-  const ledger = await openLedger(where, processTools(RED, file), { deadlines: deadlinesOf(RED), ...settings });
+  const ledger = await openLedger(where, processTools(RED, file), {
+    deadlines: deadlinesOf(RED),
+    ...leaseOf(RED),
+    ...settings,
+  });
   // A ledger that is first needed after the flows have started (by a deploy) has nobody else to start it.
   if (running) {
     ledger.core.instance.flows = flowsRevision(RED);
@@ -132,6 +136,12 @@ function deadlinesOf(RED: NodeAPI): Deadlines {
     if (minutes > 0) deadlines[name] = minutes * 60_000;
   }
   return deadlines;
+}
+
+/** `dropship: { lease: 10 }` in the settings file, in seconds: how long an instance that gives no sign of life is held to be alive. */
+function leaseOf(RED: NodeAPI): Pick<LedgerSettings, 'lease'> | undefined {
+  const seconds = Number((RED.settings as unknown as { dropship?: { lease?: number } }).dropship?.lease);
+  return seconds > 0 ? { lease: seconds * 1000 } : undefined;
 }
 
 /** Whether flows have started: until then a sender is asked to come back. */

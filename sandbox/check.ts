@@ -121,13 +121,17 @@ interface Find {
  * @returns a sentence for each thing that is wrong; none when all is well
  */
 export function check({ views, effects, log, partial = false }: Books): string[] {
-  const shops = new Map(views.map((view) => [view.order.shopOrderId, view]));
-  const placed = log.filter((entry) => entry.operation === 'order.place').map((entry) => entry.id);
+  const shops = new Set(views.map((view) => view.order.shopOrderId));
+  const known = knownOf(views, log);
   const strangers: string[] = [];
+  /** By the shop's id of the order, so that thousands of orders are not each compared with all that ever happened. */
+  const entriesOf = new Map<string, EffectRecord[]>();
   const mine = log.filter((entry) => {
-    const order = shopOrderOf(entry, views, placed);
+    const order = shopOrderOf(entry, known);
     if (order === undefined) strangers.push(`${name(entry)} belongs to no order of the shop.`);
-    return order !== undefined && (order === ANY || shops.has(order));
+    if (order === undefined || !(order === ANY || shops.has(order))) return false;
+    append(entriesOf, order, entry);
+    return true;
   });
   const orders = new Set(views.map((view) => view.order.id));
   const own = effects.filter((effect) => effect.orderId === null || orders.has(effect.orderId));
@@ -135,11 +139,14 @@ export function check({ views, effects, log, partial = false }: Books): string[]
     ...strangers,
     ...doneTwice(mine),
     ...differences(views, own, mine),
-    ...views.flatMap((view) => [
-      ...(partial ? [] : [...arrived(view, mine), ...quantities(view)]),
-      ...shipped(view, mine),
-      ...money(view, mine),
-    ]),
+    ...views.flatMap((view) => {
+      const entries = entriesOf.get(view.order.shopOrderId) ?? [];
+      return [
+        ...(partial ? [] : [...arrived(view, entries), ...quantities(view)]),
+        ...shipped(view, entries),
+        ...money(view, entries),
+      ];
+    }),
     ...unknownPayments(views, mine),
   ];
 }
@@ -151,7 +158,7 @@ function doneTwice(log: readonly EffectRecord[]): string[] {
     const told = entry.operation === 'customer.notify' && field(entry.detail, 'by') === 'fulfilment';
     if (!ONCE.has(entry.operation) && !told) continue;
     const key = `${entry.partner} ${entry.operation} ${entry.reference} ${told ? field(entry.detail, 'tracking') : ''}`;
-    counts.set(key, [...(counts.get(key) ?? []), entry]);
+    append(counts, key, entry);
   }
   return [...counts.values()]
     .filter((entries) => entries.length > 1)
@@ -165,23 +172,27 @@ function doneTwice(log: readonly EffectRecord[]): string[] {
 function differences(views: OrderView[], effects: EffectView[], log: readonly EffectRecord[]): string[] {
   const problems: string[] = [];
   const accounted = new Set<EffectRecord>();
+  const tracking = new Map(
+    views.flatMap((view) =>
+      view.shipments.map((shipment) => [
+        shipment.id,
+        shipment.parcels.map((parcel) => `${view.order.shopOrderId}/${parcel.trackingNumber}`),
+      ]),
+    ),
+  );
+  const shopOrders = new Map(views.map((view) => [view.order.id, view.order.shopOrderId]));
   const find: Find = {
-    tracking: (shipmentId) => {
-      const view = views.find((each) => each.shipments.some((shipment) => shipment.id === shipmentId));
-      const shipment = view?.shipments.find((each) => each.id === shipmentId);
-      return (shipment?.parcels ?? []).map((parcel) => `${view?.order.shopOrderId}/${parcel.trackingNumber}`);
-    },
-    shopOrder: (orderId) => views.find((view) => view.order.id === orderId)?.order.shopOrderId ?? orderId,
+    tracking: (shipmentId) => tracking.get(shipmentId) ?? [],
+    shopOrder: (orderId) => shopOrders.get(orderId) ?? orderId,
   };
+  const found = new Map<string, EffectRecord[]>();
+  for (const entry of log) append(found, `${entry.partner} ${entry.operation} ${entry.reference}`, entry);
   const runs = new Set(views.flatMap((view) => view.payments.map((payment) => payment.run)));
   for (const effect of effects) {
     const mark = MARKS[`${effect.kind} ${effect.step}`]?.(effect, find);
     if (!mark || (effect.kind === 'pay-send' && !runs.has(effect.document))) continue;
-    const entries = log.filter(
-      (entry) =>
-        entry.partner === effect.partner &&
-        entry.operation === mark.operation &&
-        mark.references.includes(entry.reference),
+    const entries = [...new Set(mark.references)].flatMap(
+      (reference) => found.get(`${effect.partner} ${mark.operation} ${reference}`) ?? [],
     );
     for (const entry of entries) accounted.add(entry);
     switch (effect.state) {
@@ -370,24 +381,39 @@ const DIGITS = 2;
 /** An entry that may concern several orders. */
 const ANY = '*';
 
+/** What tells whose an entry is. */
+interface Known {
+  /** The shop's ids of all orders that were placed. */
+  placed: Set<string>;
+  /** Of the order that is paid for, by end-to-end id. */
+  payments: Map<string, string>;
+  runs: Set<string>;
+}
+
+function knownOf(views: OrderView[], log: readonly EffectRecord[]): Known {
+  const payments = views.flatMap(({ order, payments: each }) => each.map((payment) => ({ order, payment })));
+  return {
+    placed: new Set(log.filter((entry) => entry.operation === 'order.place').map((entry) => entry.id)),
+    payments: new Map(payments.map(({ order, payment }) => [payment.endToEndId, order.shopOrderId])),
+    runs: new Set(payments.map(({ payment }) => payment.run)),
+  };
+}
+
 /** The shop's id of the order that an entry is about; `undefined` when it is about none. */
-function shopOrderOf(entry: EffectRecord, views: OrderView[], placed: readonly string[]): string | undefined {
+function shopOrderOf(entry: EffectRecord, { placed, payments, runs }: Known): string | undefined {
   // Contacts of a customer with an account, and articles, belong to no single order.
   if (entry.operation === 'product.create' || /^[^/]+\/customer\//.test(entry.reference)) return ANY;
-  const payment = views
-    .flatMap((view) => view.payments.map((each) => ({ view, each })))
-    .find(({ each }) => each.endToEndId === entry.reference);
-  if (payment) return payment.view.order.shopOrderId;
+  const paid = payments.get(entry.reference);
+  if (paid !== undefined) return paid;
   // A rejection carries no more than the payment's own reference, a file no more than its run's.
   if (entry.operation === 'payment.reject') return OTHERS;
-  if (entry.operation === 'file.accept')
-    return views.some((view) => view.payments.some((each) => each.run === entry.reference)) ? ANY : OTHERS;
+  if (entry.operation === 'file.accept') return runs.has(entry.reference) ? ANY : OTHERS;
   // Dropline's order id is `shop-<id>`; it stands in the numbers of purchase orders, and so in those of shipments and bills.
   const texts = [entry.reference, entry.id, field(entry.detail, 'remittance') ?? '', field(entry.detail, 'bill') ?? ''];
   for (const text of texts) {
     const id =
       /(?:^|[^\w])shop-(\d+)/.exec(text)?.[1] ?? (entry.partner === 'shop' ? /^(\d+)/.exec(text)?.[1] : undefined);
-    if (id !== undefined && placed.includes(id)) return id;
+    if (id !== undefined && placed.has(id)) return id;
   }
   return undefined;
 }
@@ -419,6 +445,12 @@ function units(quantity: string): bigint {
 /** A result is the partner's id itself, or an object that has it. */
 function idOf(result: unknown): string | undefined {
   return typeof result === 'number' || typeof result === 'string' ? String(result) : field(result, 'id');
+}
+
+function append<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void {
+  const list = lists.get(key);
+  if (list) list.push(item);
+  else lists.set(key, [item]);
 }
 
 function field(value: unknown, key: string): string | undefined {

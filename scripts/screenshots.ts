@@ -128,6 +128,7 @@ async function photographDesk(from: Browser, url: string, theme: Theme, order: s
   await shoot(page, `desk-order-${theme}`);
   await page.click("header a[href='#/exceptions']");
   await page.click("button[data-action='reroute']");
+  await page.setViewportSize({ width: 1280, height: 800 });
   await shoot(page, `desk-exceptions-${theme}`);
   await context.close();
 }

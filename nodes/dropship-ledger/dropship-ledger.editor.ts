@@ -8,6 +8,10 @@
     maxEffects: number;
     maxAttempts: number;
     patience: number;
+    backupFolder: string;
+    backupHours: number | string;
+    backupKeep: number | string;
+    redactAfterDays: number | string;
   }
 
   RED.nodes.registerType<DropshipLedger, 'url'>('dropship-ledger', {
@@ -21,6 +25,14 @@
       maxEffects: { value: 256, validate: dropship.valid.number({ min: 1, max: 10000, integer: true }) },
       maxAttempts: { value: 5, validate: dropship.valid.number({ min: 1, max: 100, integer: true }) },
       patience: { value: 24, validate: dropship.valid.number({ min: 1, max: 720 }) },
+      // Empty in nodes that were made before these were here: the same as the values that new ones begin with.
+      backupFolder: { value: '', validate: dropship.valid.folder() },
+      backupHours: { value: 24, validate: dropship.valid.number({ min: 0, max: 720, optional: true }) },
+      backupKeep: { value: 7, validate: dropship.valid.number({ min: 1, max: 1000, integer: true, optional: true }) },
+      redactAfterDays: {
+        value: 90,
+        validate: dropship.valid.number({ min: 0, max: 36500, integer: true, optional: true }),
+      },
     },
     credentials: {
       url: { type: 'password' },

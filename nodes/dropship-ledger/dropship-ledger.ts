@@ -1,5 +1,8 @@
+import { resolve } from 'node:path';
 import type { NodeAPI, Node, NodeDef } from 'node-red';
+import { BACKUP } from '../../ledger/backup.ts';
 import { DEFAULT_SETTINGS, type LedgerSettings } from '../../ledger/core.ts';
+import { RETENTION } from '../../ledger/retention.ts';
 import type { LedgerNode } from '../configs.ts';
 import { installAdmin } from '../admin.ts';
 import { describeDatabase } from '../../ledger/postgres.ts';
@@ -15,6 +18,11 @@ interface Config extends NodeDef {
   maxEffects: string | number;
   maxAttempts: string | number;
   patience: string | number;
+  /** Nodes that were made before these were here have none of them. */
+  backupFolder?: string;
+  backupHours?: string | number;
+  backupKeep?: string | number;
+  redactAfterDays?: string | number;
 }
 
 /** The ledger: where everything is written down before anyone is answered. */
@@ -26,7 +34,7 @@ export default function (RED: NodeAPI): void {
     this.file = config.store === 'postgres' ? addressOf(this, url) : ledgerFile(RED, config.file);
     this.ledger = async () => {
       if (config.store === 'postgres') describeDatabase(required(url));
-      return useLedger(RED, this.file, settingsOf(config), url);
+      return useLedger(RED, this.file, settingsOf(RED, config), url);
     };
     const stop = new AbortController();
     this.on('close', () => stop.abort());
@@ -64,15 +72,25 @@ function required(url: string | undefined): string {
   );
 }
 
-/** The edit dialog's units (seconds, hours) in milliseconds; what is left empty or wrong keeps its default. */
-function settingsOf(config: Config): Partial<LedgerSettings> {
+/** The edit dialog's units (seconds, hours) as the ledger has them; what is left empty or wrong keeps its default. */
+function settingsOf(RED: NodeAPI, config: Config): Partial<LedgerSettings> {
   const positive = (value: string | number, unit: number, standard: number) =>
     Number(value) > 0 ? Number(value) * unit : standard;
+  /** Zero means never. */
+  const orNever = (value: string | number | undefined, standard: number) =>
+    String(value ?? '').trim() !== '' && Number(value) >= 0 ? Number(value) : standard;
+  const folder = String(config.backupFolder ?? '').trim();
   return {
     quietTime: positive(config.quietTime, 1000, DEFAULT_SETTINGS.quietTime),
     batch: positive(config.batch, 1, DEFAULT_SETTINGS.batch),
     maxEffects: positive(config.maxEffects, 1, DEFAULT_SETTINGS.maxEffects),
     maxAttempts: positive(config.maxAttempts, 1, DEFAULT_SETTINGS.maxAttempts),
     patience: positive(config.patience, 3_600_000, DEFAULT_SETTINGS.patience),
+    backup: {
+      folder: folder && resolve(String(RED.settings['userDir'] ?? '.'), folder),
+      everyHours: orNever(config.backupHours, BACKUP.everyHours),
+      keep: positive(config.backupKeep ?? '', 1, BACKUP.keep),
+    },
+    retention: { redactAfterDays: orNever(config.redactAfterDays, RETENTION.redactAfterDays) },
   };
 }

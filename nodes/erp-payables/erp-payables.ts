@@ -3,8 +3,17 @@ import { askPayables, reservePayables } from '../../ledger/payments.ts';
 import { asError, DroplineError } from '../../orders/errors.ts';
 import type { Payables } from '../../orders/payment.ts';
 import { chosenPartner, partnerLedger } from '../choices.ts';
-import { receiveEvents, showMistake, type AnswersEvents, type DocumentNode, type Payload } from '../document-node.ts';
+import {
+  receiveEvents,
+  shortly,
+  showMistake,
+  type AnswersEvents,
+  type DocumentNode,
+  type Payload,
+} from '../document-node.ts';
+import { whenOpen } from '../ledgers.ts';
 import { emitThroughStep } from '../receive-node.ts';
+import { clearStatus, showStatus } from '../status.ts';
 
 interface Config extends NodeDef {
   erp: string;
@@ -46,11 +55,12 @@ export default function (RED: NodeAPI): void {
   function construct(this: Node, config: Config): void {
     RED.nodes.createNode(this, config);
     const fail = (thrown: unknown) => showMistake(this, thrown);
+    const missing = (error: Error) => showStatus(this, { fill: 'yellow', shape: 'ring', text: shortly(error) });
+    const stop = new AbortController();
     let leave: (() => void) | undefined;
-    step
-      .ledger(RED, config)
+    whenOpen(() => step.ledger(RED, config), missing, stop.signal)
       .then((ledger) => {
-        leave = receiveEvents(RED, this, config, asked, ledger);
+        if (ledger && !stop.signal.aborted) leave = receiveEvents(RED, this, config, asked, ledger);
       })
       .catch(fail);
 
@@ -64,7 +74,7 @@ export default function (RED: NodeAPI): void {
         () => done(),
         (thrown: unknown) => {
           const error = asError(thrown);
-          this.status({
+          showStatus(this, {
             fill: 'red',
             shape: 'ring',
             text: error instanceof DroplineError ? error.status : 'status.error',
@@ -74,20 +84,32 @@ export default function (RED: NodeAPI): void {
       );
     });
     const stopClock = config.dailyAt
-      ? everyDayAt(config.dailyAt, (day) => void ask(`day ${day}`).catch(fail))
+      ? everyDayAt(config.dailyAt, (day) =>
+          ask(`day ${day}`).then(
+            () => true,
+            (thrown: unknown) => {
+              fail(thrown);
+              return false;
+            },
+          ),
+        )
       : undefined;
     this.on('close', (_removed: boolean, done: () => void) => {
       stopClock?.();
+      stop.abort();
       leave?.();
-      this.status({});
+      clearStatus(this);
       done();
     });
   }
   RED.nodes.registerType('erp-payables', construct as (this: Node, config: NodeDef) => void);
 }
 
-/** Once a day from the time of day on (local time); the day is the question's name, so that a restart asks no second time. */
-function everyDayAt(time: string, action: (day: string) => void): () => void {
+/**
+ * Once a day from the time of day on (local time); the day is the question's name, so that a restart asks no second time.
+ * @param action answers whether it was asked; if not it is asked again
+ */
+function everyDayAt(time: string, action: (day: string) => Promise<boolean>): () => void {
   let last = '';
   const look = () => {
     const now = new Date();
@@ -95,7 +117,9 @@ function everyDayAt(time: string, action: (day: string) => void): () => void {
     const day = `${now.getFullYear()}-${String(now.getMonth() + 1).padStart(2, '0')}-${String(now.getDate()).padStart(2, '0')}`;
     if (clock >= time && day !== last) {
       last = day;
-      action(day);
+      void action(day).then((asked) => {
+        if (!asked && last === day) last = '';
+      });
     }
   };
   const timer = setInterval(look, 30_000);

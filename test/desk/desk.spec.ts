@@ -340,7 +340,7 @@ const title = executable
     });
     await page.route('**/dropship/ledgers', async (route) => {
       const response = await route.fetch();
-      const ledgers = [...((await response.json()) as object[]), { id: '', name: 'Other' }];
+      const ledgers = [...((await response.json()) as object[]), { id: 'default', name: '' }];
       await route.fulfill({ response, json: poisoned(ledgers, ['id']) });
     });
     const [shipped] = await house.settled([
@@ -364,6 +364,30 @@ const title = executable
       should([...new Set(links)]).deepEqual(['http:'], hash);
     }
     should(await page.evaluate(() => 'pwned' in window)).equal(false);
+  });
+
+  it('has the ledger chosen where there are several, and asks no other', async () => {
+    const asked: string[] = [];
+    const ledgers = [
+      { id: 'dl-ledger', name: 'Wine' },
+      { id: 'default', name: '' },
+    ];
+    await page.route('**/dropship/ledgers', (route) => route.fulfill({ json: ledgers }));
+    await page.route(/\/dropship\/(orders|exceptions)\?/, (route) => {
+      asked.push(new URL(route.request().url()).searchParams.get('ledger') ?? 'none');
+      return route.fulfill({ json: [] });
+    });
+    await open();
+    await main().getByText('No orders yet.').waitFor();
+    should([...new Set(asked)]).deepEqual(['dl-ledger']);
+    asked.length = 0;
+    await page.getByLabel('Ledger').selectOption('Default ledger');
+    await answered('/exceptions');
+    await answered('/exceptions');
+    should([...new Set(asked)]).deepEqual(['default']);
+    await page.reload();
+    await main().getByText('No orders yet.').waitFor();
+    should(await page.getByLabel('Ledger').inputValue()).equal('default');
   });
 
   it('is served with a policy that lets nothing in but its own files, and serves nothing else', async () => {

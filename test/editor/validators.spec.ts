@@ -66,8 +66,19 @@ describe('the editor refuses with a reason', () => {
     refuses('bank-account', 'baseUrl', ['/var/bank'], /web address/, { product: 'iso20022-http' });
   });
 
+  it('a backup folder that depends on where Node-RED was started', () => {
+    accepts('dropship-ledger', 'backupFolder', ['', '/mnt/backup', 'D:\\backup', '${BACKUPS}', undefined]);
+    refuses('dropship-ledger', 'backupFolder', ['backup', './backup', 'https://backup.example'], /full path/);
+  });
+
   it('numbers out of range', () => {
     accepts('dropship-ledger', 'batch', [1, '64', 10000]);
+    accepts('dropship-ledger', 'backupHours', [0, '24', 0.5, '', undefined]);
+    refuses('dropship-ledger', 'backupHours', ['-1', '721', 'daily'], /from 0 to 720/);
+    accepts('dropship-ledger', 'backupKeep', [1, '7', '', undefined]);
+    refuses('dropship-ledger', 'backupKeep', ['0', '1.5', '1001'], /from 1 to 1000/);
+    accepts('dropship-ledger', 'redactAfterDays', [0, '90', '', undefined]);
+    refuses('dropship-ledger', 'redactAfterDays', ['-1', '1.5', 'never'], /from 0 to 36500/);
     refuses('dropship-ledger', 'batch', ['', 0, -1, 10001, '1.5', 'many'], /from 1 to 10000/);
     accepts('supplier', 'openOrderLimit', ['', '5']);
     refuses('supplier', 'openOrderLimit', ['0', 'x'], /whole number/);

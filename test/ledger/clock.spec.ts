@@ -2,14 +2,34 @@ import should from 'should';
 import { steadyClock } from '../../ledger/clock.ts';
 import { migrate } from '../../ledger/schema.ts';
 import { query } from '../../ledger/store.ts';
-import { bench, bindAll, Clock, effectState, eventState, fact, FakePartner, Life, openFresh, operationOf, receive, runNode, SETTLE_TIME } from './harness.ts';
+import {
+  bench,
+  bindAll,
+  Clock,
+  effectState,
+  eventState,
+  fact,
+  FakePartner,
+  Life,
+  openFresh,
+  operationOf,
+  receive,
+  runNode,
+  SETTLE_TIME,
+} from './harness.ts';
 
 const HOUR = 3_600_000;
 
 describe('the clock', () => {
   const at = (wall: number, monotonic: number) => {
     const time = { wall, monotonic };
-    return { time, clock: steadyClock(() => time.wall, () => time.monotonic) };
+    return {
+      time,
+      clock: steadyClock(
+        () => time.wall,
+        () => time.monotonic,
+      ),
+    };
   };
 
   it('tells the time of the wall clock and goes on evenly', () => {

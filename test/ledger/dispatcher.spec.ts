@@ -5,6 +5,7 @@ import { query } from '../../ledger/store.ts';
 import {
   bench,
   bindAll,
+  erp,
   events,
   eventState,
   exceptionOf,
@@ -90,7 +91,7 @@ describe('the dispatcher', () => {
           .filter((event) => event.state !== 'closed')
           .map(({ id, state }) => ({ id, state }))
           .should.deepEqual([{ id: '17', state: 'quarantined' }]);
-        deaths.should.be.below(delay === 0 ? 6 : 20);
+        deaths.should.be.below(delay === 0 ? 8 : 20);
       });
     }
 
@@ -560,6 +561,18 @@ describe('the dispatcher', () => {
     await ask('q1');
     await at.clock.advance(10_000);
     calls.should.equal(2);
+  });
+
+  it('what was claimed together with an event that could not be put back is emitted all the same', async () => {
+    await at.ledger.bindPartner({ ...erp, reference: 'erp-2', baseUrl: 'https://erp-2.test' });
+    const received = receive(at.ledger, 'payables-asked', undefined, 'erp-main');
+    await fact(at.ledger, 'erp-2', 'payables-asked', 'nobody receives this', {});
+    await ask('q');
+    at.failAt('before put back');
+    await at.ledger.start();
+    await at.clock.advance(2 * QUIET);
+    received.length.should.equal(1);
+    (await eventState(at.ledger, '2')).state.should.equal('closed');
   });
 
   it('a ledger that could not start begins as if for the first time', async () => {

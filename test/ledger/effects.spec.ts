@@ -1,7 +1,7 @@
 import should from 'should';
 import { createCore, DEFAULT_SETTINGS } from '../../ledger/core.ts';
 import { contentHash, createEffects, Obsolete, type Operation } from '../../ledger/effects.ts';
-import type { Transaction } from '../../ledger/store.ts';
+import { queryOne, type Transaction } from '../../ledger/store.ts';
 import { BusinessRefusal, TemporaryFault } from '../../orders/errors.ts';
 import type { Write } from '../../partners/write.ts';
 import {
@@ -18,6 +18,7 @@ import {
   rejection,
   runNode,
   SETTLE_TIME,
+  within,
   type Bench,
   type Fault,
 } from './harness.ts';
@@ -491,6 +492,29 @@ describe('effects', () => {
       (await slow).result.should.deepEqual({ id: 'P-PO-1' });
       should((await effectState(at.ledger, KEY))?.attempt).equal(2);
     });
+
+    it('a late answer that says something else than what was recorded changes nothing', async () => {
+      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
+      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
+      const [frozen, other] = [0, 1].map(() => createEffects(createCore(at.store, tools, DEFAULT_SETTINGS), silent));
+      await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
+      at.ledger.dispatcher.pause();
+      const saying = (id: string, latency: number) =>
+        operationOf('1', 'PO-1', {
+          step: 'create',
+          settle: 'idempotent',
+          send: () => new Promise((resolve) => at.clock.after(latency, () => resolve({ id }))),
+        });
+      const slow = frozen!.operation(saying('late', 60_000));
+      await at.clock.advance(1000);
+      const quick = other!.operation(saying('recorded', 100));
+      await at.clock.advance(1000);
+      (await quick).result.should.deepEqual({ id: 'recorded' });
+      await at.clock.advance(60_000);
+      (await slow).result.should.deepEqual({ id: 'recorded' });
+      const row = await within(at.ledger, () => queryOne(`SELECT result FROM effect WHERE key = ?`, KEY));
+      should(JSON.parse(String(row?.['result']))).eql({ id: 'recorded' });
+    });
   });
 
   describe('decisions of the ledger', () => {
@@ -555,6 +579,24 @@ describe('effects', () => {
     ]);
     await closedQuietly();
   });
+
+  for (const settle of ['idempotent', 'probe', 'ask'] as const) {
+    it(`${settle}: a finished write of an unfinished operation is answered from the ledger, neither made nor looked for again`, async () => {
+      operation = (eventId) =>
+        operationOf(eventId, 'PO-1', partner.write(settle, 'PO-1'), {
+          async call(write) {
+            await write(partner.write(settle, 'customer', { step: 'customer' }));
+            return write(partner.write(settle, 'order', { step: 'order' }));
+          },
+        });
+      partner.faults = ['none', 'unreachable', 'none'];
+      await trigger(10 * 60_000);
+      partner.requests.should.deepEqual(['customer', 'order', 'order']);
+      // Of a write that is tried again, and of no other.
+      partner.finds.should.equal(settle === 'probe' ? 1 : 0);
+      await closedQuietly();
+    });
+  }
 
   it('equal content gives equal hashes whatever the order of its fields, and other content does not', () => {
     contentHash({ a: 1, b: { c: [1, 2], d: undefined } }).should.equal(contentHash({ b: { c: [1, 2] }, a: 1 }));

@@ -79,9 +79,9 @@ describe('several instances on one ledger', () => {
     life.alive = false;
   };
   const owners = async (life: Life) =>
-    (
-      await within(life.ledger, () => query<{ owner: string | null }>(`SELECT owner FROM event ORDER BY id`))
-    ).map((row) => row.owner);
+    (await within(life.ledger, () => query<{ owner: string | null }>(`SELECT owner FROM event ORDER BY id`))).map(
+      (row) => row.owner,
+    );
   const allClosed = async (life: Life) => (await events(life.ledger)).every((event) => event.state === 'closed');
 
   it('each event is worked on by one of them', async () => {

@@ -203,7 +203,7 @@ class History {
 
   #hop(life: Life, next: () => unknown): void {
     const there = this.#travelling(life);
-    this.clock.after(this.between(0, 40), () => life.here(Promise.resolve()).then(() => there() && next()));
+    this.clock.after(this.between(0, 40), () => void life.here(Promise.resolve()).then(() => there() && next()));
   }
 
   #step(life: Life, event: LedgerEvent, emit: Emit): void {
@@ -593,9 +593,7 @@ class History {
   }
 }
 
-async function runHistory(
-  seed: number,
-): Promise<{ killed: number; deploys: number; frozen: number; doubts: number }> {
+async function runHistory(seed: number): Promise<{ killed: number; deploys: number; frozen: number; doubts: number }> {
   const store = await openSqlite(':memory:');
   const history = new History(seed, store);
   try {
@@ -634,7 +632,10 @@ describe('simulated histories', () => {
       seen.doubts += history.doubts;
     }
     // A simulation in which nothing goes wrong proves nothing.
-    if (many >= 100 && (seen.killed < many / 2 || seen.deploys < many / 3 || seen.frozen < many / 4 || seen.doubts < many))
+    if (
+      many >= 100 &&
+      (seen.killed < many / 2 || seen.deploys < many / 3 || seen.frozen < many / 4 || seen.doubts < many)
+    )
       throw new Error(`too little trouble: ${JSON.stringify(seen)}`);
   });
 });

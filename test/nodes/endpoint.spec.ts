@@ -38,8 +38,12 @@ describe('the endpoints of a real Node-RED', () => {
     const body = callback(type, data);
     return post(prompt(), body, supplierHeaders(body, promptSecret));
   };
-  const stored = async () =>
-    (await real.red.get<{ events: { n: number }[] }>('/dropship/work')).events.reduce((sum, { n }) => sum + n, 0);
+  /** Events taken in since the process started, closed ones too. */
+  const stored = async () => {
+    const text = await (await fetch(`${real.red.url}/dropship/metrics`)).text();
+    const counts = text.matchAll(/^dropship_intake_total\{[^\n]*outcome="stored"[^\n]*\} (\d+)$/gm);
+    return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
   const exceptions = () => real.red.get<Exception[]>('/dropship/exceptions');
   const isRefusal = (answer: Answer, status: number, code: string) => {
     should([answer.status, answer.text]).match([status, /^\{"error":/]);

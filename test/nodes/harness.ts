@@ -87,6 +87,8 @@ export interface Bench {
   /** What arrives at a node of type `helper`, from now on. */
   messages(id: string): DropshipMessage[];
   status(id: string): Status | undefined;
+  /** All that it has said since it was first made: what stands there for a moment only is not missed on a busy machine. */
+  statuses(id: string): Status[];
   errors(id: string): string[];
   /** How often the node called `done`, and with which errors. */
   done(id: string): { times: number; errors: unknown[] };
@@ -125,7 +127,7 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
     bank: { folder: bankFolder },
   });
 
-  const statuses = new Map<string, Status>();
+  const statuses = new Map<string, Status[]>();
   const errors = new Map<string, string[]>();
   const arrived = new Map<string, DropshipMessage[]>();
   const finished = new Map<string, { times: number; errors: unknown[] }>();
@@ -140,7 +142,7 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
       const { id } = config as { id: string };
       const { status, error, on } = node;
       node.status = (value: unknown) => {
-        statuses.set(id, value as Status);
+        list(statuses, id).push(value as Status);
         status.call(node, value as never);
       };
       node.error = (message: unknown, ...rest: unknown[]) => {
@@ -220,7 +222,8 @@ export async function startBench(options: { speed?: number } = {}): Promise<Benc
       watch(flow);
     },
     messages: (id) => list(arrived, id),
-    status: (id) => statuses.get(id),
+    status: (id) => statuses.get(id)?.at(-1),
+    statuses: (id) => list(statuses, id),
     errors: (id) => list(errors, id),
     done: (id) => finished.get(id) ?? { times: 0, errors: [] },
     ledger: () => (helper.getNode('dl-ledger') as unknown as LedgerNode).ledger(),

@@ -108,3 +108,31 @@ async function until(isSo: () => boolean): Promise<void> {
   for (const end = Date.now() + 25_000; !isSo(); await delay(50))
     if (Date.now() > end) throw new Error(`not yet: ${isSo}`);
 }
+
+describe('The settings of a ledger', () => {
+  let bench: Bench;
+  beforeEach(async () => {
+    bench = await startBench();
+  });
+  afterEach(() => bench.close());
+
+  const flow = [{ id: 'create', type: 'erp-create-order', erp: 'dl-erp' }];
+  const settings = async (changes: Record<string, unknown>) => {
+    await bench.deploy(flow, { 'dl-ledger': changes });
+    const { backup, retention } = (await bench.ledger()).core.settings;
+    return { ...backup, ...retention };
+  };
+
+  it('are those of the newest deploy; zero means never, and what is empty or missing has its default', async () => {
+    await bench.load(flow);
+    const standard = { folder: '', everyHours: 24, keep: 7, redactAfterDays: 90 };
+    const missing = { backupFolder: undefined, backupHours: undefined, backupKeep: undefined };
+    should(await settings({ ...missing, redactAfterDays: undefined })).deepEqual(standard);
+    should(await settings({ backupFolder: ' ', backupHours: '', backupKeep: '', redactAfterDays: '' })).deepEqual(
+      standard,
+    );
+    should(
+      await settings({ backupFolder: '/mnt/b', backupHours: '0', backupKeep: '30', redactAfterDays: '0' }),
+    ).deepEqual({ folder: '/mnt/b', everyHours: 0, keep: 30, redactAfterDays: 0 });
+  });
+});

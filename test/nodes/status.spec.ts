@@ -68,6 +68,6 @@ describe('the text under a node', () => {
 
   it('names the time of day', () => {
     const RED = { _: (key: string, { time }: { time: string }) => `${key} ${time}` } as unknown as NodeAPI;
-    should(timed(RED, 'done', new Date(2026, 10, 23, 4, 5, 59).getTime())).equal('done 04:05');
+    should(timed(RED, 'done', new Date(2026, 10, 23, 4, 5, 59).getTime())()).equal('done 04:05');
   });
 });

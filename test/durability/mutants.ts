@@ -1,0 +1,336 @@
+/** One place in the sources and what is made of it. */
+interface Change {
+  file: string;
+  /** Occurs exactly once in the file. */
+  replace: string;
+  by: string;
+}
+
+/** A test that must fail; without `name` any of the file. */
+export interface Killer {
+  spec: string;
+  /** Part of the test's full name. */
+  name?: string;
+  /** How many histories, where the spec simulates them. */
+  seeds?: number;
+}
+
+/** The engine with one of its safeguards taken out. */
+export interface Mutant {
+  title: string;
+  changes: Change[];
+  killer: Killer;
+  /** Among those that every `npm test` tries. */
+  quick?: true;
+}
+
+const EFFECTS = 'ledger/effects.ts';
+const DISPATCHER = 'ledger/dispatcher.ts';
+const INSTANCE = 'ledger/instance.ts';
+const SCHEMA = 'ledger/schema.ts';
+
+const effects = (name: string): Killer => ({ spec: 'test/ledger/effects.spec.ts', name });
+const dispatcher = (name: string): Killer => ({ spec: 'test/ledger/dispatcher.spec.ts', name });
+const instances = (name: string): Killer => ({ spec: 'test/ledger/instances.spec.ts', name });
+const takeover = (name: string): Killer => ({ spec: 'test/ledger/takeover.spec.ts', name });
+const payments = (name: string): Killer => ({ spec: 'test/ledger/payments.spec.ts', name });
+const histories = (seeds: number): Killer => ({ spec: 'test/ledger/simulation.spec.ts', seeds });
+
+/** In the order of an order's way: events, effects, ownership, money. */
+export const MUTANTS: Mutant[] = [
+  {
+    title: 'one fact may be stored twice (no unique key of partner and fact)',
+    changes: [
+      { file: SCHEMA, replace: ', UNIQUE (partner, dedupe_key))`', by: ')`' },
+      { file: 'ledger/events.ts', replace: ' ON CONFLICT (partner, dedupe_key) DO NOTHING', by: '' },
+      { file: 'ledger/events.ts', replace: 'if (known?.content_hash === hash) return undefined;', by: '' },
+    ],
+    killer: { spec: 'test/ledger/events.spec.ts', name: 'fifty simultaneous deliveries' },
+  },
+  {
+    title: 'the attempt is counted only after the event was emitted',
+    changes: [
+      {
+        file: DISPATCHER,
+        replace: 'elsewhere ? event.attempts : event.attempts + 1,',
+        by: 'event.attempts,',
+      },
+    ],
+    killer: dispatcher('are counted before anything is emitted'),
+    quick: true,
+  },
+  {
+    title: 'an event that always kills its process is never set aside',
+    changes: [
+      { file: DISPATCHER, replace: 'if (event.attempts >= this.#core.settings.maxAttempts) {', by: 'if (false) {' },
+    ],
+    killer: dispatcher('is set aside after the fifth time'),
+  },
+  {
+    title: 'a replay emits something else than what was fixed',
+    changes: [
+      {
+        file: DISPATCHER,
+        replace: 'receiver.emit(event, event.emits ?? []);',
+        by: 'receiver.emit(event, (event.emits ?? []).slice(event.emitted > 0 ? 1 : 0));',
+      },
+    ],
+    killer: histories(50),
+  },
+  {
+    title: 'what was in work when the process died is not taken back',
+    changes: [{ file: DISPATCHER, replace: "await this.#core.transact('recover', () => this.#recover());", by: '' }],
+    killer: dispatcher('is settled after the restart'),
+  },
+  {
+    title: 'what was in work is not emitted again after a deploy',
+    changes: [{ file: DISPATCHER, replace: "await this.#giveBack('redeploy');", by: '' }],
+    killer: dispatcher('what was in work is emitted again'),
+  },
+  {
+    title: 'an event closes while one of its effects is unsettled',
+    changes: [
+      {
+        file: DISPATCHER,
+        replace: `AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = ? AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING emitted`,
+        by: 'AND id = ? RETURNING emitted',
+      },
+    ],
+    killer: dispatcher('an effect whose step has gone from the flow'),
+  },
+  {
+    title: 'an event closes while one of its steps runs',
+    changes: [
+      { file: DISPATCHER, replace: 'work.running === 0 && now - work.lastStep >=', by: 'now - work.lastStep >=' },
+    ],
+    killer: dispatcher('a step that takes longer than it holds the event open'),
+  },
+  {
+    title: 'an effect of a closed event does not open it again',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: 'if (!listener.isHeld(op.eventId)) await hold(op.eventId);',
+        by: '',
+      },
+    ],
+    killer: dispatcher('an event that was opened again survives the death of the process'),
+  },
+  {
+    title: 'the intent is committed with the result, not before the call',
+    changes: [
+      {
+        file: EFFECTS,
+        replace:
+          'let next = await results.commit(`intend ${op.kind} ${write.step}`, () => intend<Result>(op, key, hash, write));',
+        by: `const decide = () => intend<Result>(op, key, hash, write);
+      Object.assign(op, { decide });
+      let next = await (canWait(write)
+        ? core.transact('undone', function* () { throw { undone: yield* decide() }; }).catch((thrown) => { if (thrown.undone) return thrown.undone; throw thrown; })
+        : results.commit('intend', decide));`,
+      },
+      {
+        file: EFFECTS,
+        replace: 'results.add(() => settleSmoothly(op, key, result));',
+        by: 'results.add(function* () { yield* op.decide(); yield* settleSmoothly(op, key, result); });',
+      },
+    ],
+    killer: effects('the process dies'),
+  },
+  {
+    title: 'a call whose process died counts as certainly not made',
+    changes: [
+      { file: EFFECTS, replace: "forgotten ? 'in-doubt' : 'sending'", by: "forgotten ? 'in-doubt' : 'waiting'" },
+    ],
+    killer: effects('a process that dies between intent and answer waits the settle time'),
+  },
+  {
+    title: 'a finished operation is made again',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: 'const known = await core.read(() => recorded<Result>(key, hash, op));',
+        by: 'const known = undefined as Recorded<Result> | undefined;',
+      },
+    ],
+    killer: effects('a later caller is given the recorded result'),
+  },
+  {
+    title: 'a finished call is made again',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: "if (row?.state === 'done') {\n      const known",
+        by: 'if (false) {\n      const known',
+      },
+    ],
+    killer: effects('a finished write of an unfinished operation'),
+  },
+  {
+    title: 'the same key with another content passes for done',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: 'if (row.content_hash !== hash && !(yield* isRedacted(identity.orderId))) {',
+        by: 'if (false) {',
+      },
+    ],
+    killer: effects('another business content under the same key'),
+  },
+  {
+    title: 'simultaneous callers do not share one call',
+    changes: [{ file: EFFECTS, replace: 'if (running) return running;', by: '' }],
+    killer: effects('simultaneous callers share one call'),
+  },
+  {
+    title: 'the state of the document is not looked at again in the intent',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: 'const forbidden = yield* forbid(op, row);\n    if (!row) {',
+        by: 'const forbidden = undefined as Error | undefined;\n    if (!row) {',
+      },
+    ],
+    killer: effects('what is not wanted any more is not sent'),
+  },
+  {
+    title: 'the state of the document is not looked at again after a search that found nothing',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: "const forbidden = yield* forbid(op, row);\n      if (forbidden) return { next: 'refuse'",
+        by: "const forbidden = undefined as Error | undefined;\n      if (forbidden) return { next: 'refuse'",
+      },
+    ],
+    killer: effects('what is in doubt is looked for even when its document was cancelled'),
+  },
+  {
+    title: 'the partner is asked at once, without the settle time',
+    changes: [
+      { file: EFFECTS, replace: "if (due <= now) return { next: 'find'", by: "if (due > 0) return { next: 'find'" },
+    ],
+    killer: effects('a process that dies between intent and answer waits the settle time'),
+    quick: true,
+  },
+  {
+    title: 'a search that fails counts as "not found"',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: "return postpone(op, key, attempt, 'in-doubt', asError(thrown), since);",
+        by: '',
+      },
+    ],
+    killer: effects('a search that fails decides nothing'),
+  },
+  {
+    title: 'money that is not found is sent again',
+    changes: [{ file: EFFECTS, replace: "if (write.whenMissing === 'ask') {", by: 'if (false) {' }],
+    killer: effects('money that is not found is left to a person'),
+  },
+  {
+    title: 'no compare-and-set on the attempt',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: 'due_at = NULL WHERE key = ? AND attempt = ? RETURNING key`,\n      hash,',
+        by: 'due_at = NULL WHERE key = ? AND ? > 0 RETURNING key`,\n      hash,',
+      },
+    ],
+    killer: effects('of two processes on one ledger that find the same doubt, one sends'),
+    quick: true,
+  },
+  {
+    title: 'a late result overwrites what another process recorded',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: "finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done' RETURNING key",
+        by: 'finished_at = ? WHERE key = ? AND ? > 0 RETURNING key',
+      },
+    ],
+    killer: effects('a late answer that says something else'),
+  },
+  {
+    title: 'a call is made after the lease has run out',
+    changes: [{ file: EFFECTS, replace: 'if (!core.instance.holdsLease()) {', by: 'if (false) {' }],
+    killer: takeover('makes no call for which it holds an intent only'),
+  },
+  {
+    title: 'an event is worked on although another process has it',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: "(state = 'open' AND (owner = ? OR owner IS NULL))",
+        by: "(state = 'open' AND ? IS NOT NULL)",
+      },
+    ],
+    killer: takeover('does not take the event back'),
+  },
+  {
+    title: 'an event is put back although another process has taken it over',
+    changes: [
+      {
+        file: DISPATCHER,
+        replace: "(state = 'closed' OR (state = 'open' AND owner = ?))",
+        by: "(state = 'closed' OR (state = 'open' AND ? IS NOT NULL))",
+      },
+    ],
+    killer: takeover('leaves the event to its new owner'),
+  },
+  {
+    title: 'an event is closed although another process has taken it over',
+    changes: [
+      {
+        file: DISPATCHER,
+        replace: 'AND due_at IS NULL AND owner = ?\n         AND NOT EXISTS',
+        by: 'AND due_at IS NULL AND ? IS NOT NULL\n         AND NOT EXISTS',
+      },
+    ],
+    killer: takeover('does not close the event'),
+  },
+  {
+    title: 'two processes work on one order at the same time',
+    changes: [{ file: DISPATCHER, replace: 'return other?.owner;', by: 'return undefined;' }],
+    killer: instances('an order is worked on by one of them at a time'),
+  },
+  {
+    title: 'the events of a dead process are not taken over',
+    changes: [
+      {
+        file: INSTANCE,
+        replace: 'if (now - neighbour.changedAt < this.#lease()) continue;',
+        by: 'continue;',
+      },
+    ],
+    killer: instances('when all have died'),
+  },
+  {
+    title: 'one that was frozen itself takes the others for dead',
+    changes: [
+      {
+        file: INSTANCE,
+        replace: 'if (began - this.#beatAt > (this.#lease() * 2) / BEATS_PER_LEASE) this.#seenAnew();',
+        by: '',
+      },
+    ],
+    killer: takeover('after a sleep of the whole machine'),
+  },
+  {
+    title: 'one that was given up goes on as if it owned its events',
+    changes: [{ file: INSTANCE, replace: 'this.#listener?.displaced();', by: '' }],
+    killer: takeover('calls nobody when a step of it'),
+  },
+  {
+    title: 'a bill may stand in two live payments (no unique index)',
+    changes: [
+      {
+        file: SCHEMA,
+        replace: 'CREATE UNIQUE INDEX reservation_live',
+        by: 'CREATE INDEX reservation_live',
+      },
+      { file: 'ledger/payments.ts', replace: ' ON CONFLICT (bill) WHERE live = 1 DO NOTHING', by: '' },
+    ],
+    killer: payments('two triggers at once reserve a bill once'),
+  },
+];
