@@ -3,18 +3,8 @@ import { basename, dirname, extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { TemporaryFault, asError } from '../orders/errors.ts';
 import type { Core } from './core.ts';
+import type { BackupSettings } from './settings.ts';
 import { raise, settle } from './exceptions.ts';
-
-export interface BackupSettings {
-  /** Where the copies go; empty: beside the ledger. A folder on another disk survives this one. */
-  folder: string;
-  /** Hours between two copies; 0: only on demand. */
-  everyHours: number;
-  /** Copies that are kept; the oldest ones are deleted once a newer one is complete. */
-  keep: number;
-}
-
-export const BACKUP: BackupSettings = { folder: '', everyHours: 24, keep: 7 };
 
 export interface Backup {
   /** Path of the copy. */

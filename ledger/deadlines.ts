@@ -1,52 +1,6 @@
 import { raise } from './exceptions.ts';
 import { query, type Transaction } from './store.ts';
 
-/** Milliseconds until the next step of the business must have come. */
-export interface Deadlines {
-  /** An order, or lines that were given back, to suppliers. */
-  route: number;
-  /** A purchase order to its supplier. */
-  send: number;
-  /** The supplier's first answer. */
-  acknowledge: number;
-  /** All of an acknowledged purchase order on its way. */
-  ship: number;
-  /** A shipment told to the shop. */
-  tellShop: number;
-  /** The bill for what has shipped. */
-  bill: number;
-  /** A bill matched and entered in the ERP. */
-  matchBill: number;
-  /** What another step waits for in the ERP. */
-  enter: number;
-  /** A bill taken into a payment run: so long before it is due. */
-  reserve: number;
-  /** Reserved bills made a payment run. */
-  run: number;
-  /** A payment run approved and sent. */
-  pay: number;
-  /** What became of every payment of a run, from the bank. */
-  report: number;
-}
-
-const HOUR = 3_600_000;
-const DAY = 24 * HOUR;
-
-export const DEADLINES: Deadlines = {
-  route: HOUR / 4,
-  send: HOUR,
-  acknowledge: 4 * HOUR,
-  ship: 10 * DAY,
-  tellShop: HOUR,
-  bill: 30 * DAY,
-  matchBill: HOUR,
-  enter: HOUR,
-  reserve: 3 * DAY,
-  run: HOUR,
-  pay: 3 * DAY,
-  report: 4 * DAY,
-};
-
 /**
  * Whether the business gets on is watched apart from the events: what should happen next has a durable due time, and a
  * flow that drops it yields the exception `NOT_PROGRESSING`, which names the missing step.

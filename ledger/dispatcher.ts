@@ -58,6 +58,8 @@ interface Work {
 /** Milliseconds in which an emitted message must have reached a node of ours to go on counting as a place in the queue. */
 const TRAVEL_TIME = 250;
 const SWEEP = 500;
+/** Milliseconds between two sweeps from which on the process has not run as it should. */
+const LATE = 4 * SWEEP;
 const RECEIVER_CHECK = 60_000;
 /** Events closed in one transaction. More would hold up the event loop. */
 const CLOSED_AT_ONCE = 100;
@@ -92,6 +94,7 @@ export class Dispatcher {
   #timerAt = Infinity;
   #cancelSweep: (() => void) | undefined;
   #sweeping: Promise<void> = Promise.resolve();
+  #sweptAt = 0;
 
   constructor(core: Core, judge: Judge) {
     this.#core = core;
@@ -662,9 +665,13 @@ export class Dispatcher {
 
   /** Closes events that have been quiet, unless one of their effects is unsettled; raises missed deadlines. */
   async #sweep(): Promise<void> {
-    if (this.#paused) return;
     const now = this.#core.now();
+    const late = now - this.#sweptAt > LATE;
+    this.#sweptAt = now;
+    if (this.#paused) return;
     for (const [id, work] of this.#work) {
+      // Frozen, or starved: messages may still stand in its queue, so that time was not quiet.
+      if (late) work.lastStep = now;
       // Could not be put back before, because the database did not answer.
       if (work.running === 0 && work.until !== undefined) this.#park(id, work);
     }

@@ -2,7 +2,8 @@ import { hash as digest } from 'node:crypto';
 import { BusinessRefusal, ConfigurationMistake, DroplineError, TemporaryFault, asError } from '../orders/errors.ts';
 import type { Attempt, Json, Write, Writer } from '../partners/write.ts';
 import { correlated } from './correlation.ts';
-import { backOff, type Core, type Happening } from './core.ts';
+import { backOff, type Core } from './core.ts';
+import type { Happening } from './tools.ts';
 import { raise, settle } from './exceptions.ts';
 import { note } from './history.ts';
 import { mayBeForgotten } from './restored.ts';
@@ -396,6 +397,14 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     return { next: 'send', attempt: attempt + 1, look: true };
   }
 
+  const mayCall = () => core.instance.holdsLease();
+
+  const takenOver = (): { next: 'wait'; until: number; reason: string } => ({
+    next: 'wait',
+    until: core.now() + core.settings.lease,
+    reason: 'others have taken over',
+  });
+
   async function send<Result extends Json>(
     op: Frame,
     key: string,
@@ -407,9 +416,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     const attempt: Attempt = { key, number, signal: new AbortController().signal };
     core.crashPoint(`before send ${op.kind} ${write.step}`);
     // Frozen between the intent and here: others may be at it by now. What they find is an intent, and they ask the partner.
-    if (!core.instance.holdsLease()) {
-      return { next: 'wait', until: core.now() + core.settings.lease, reason: 'others have taken over' };
-    }
+    if (!mayCall()) return takenOver();
     const began = core.now();
     let result: Result;
     let adopted = false;
@@ -417,9 +424,11 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       // A retry looks first: what was taken for certainly not sent, or sent again by a person's word, may be there after all.
       const looks = look && write.settle === 'probe' && (write.look === 'always' || number > 1);
       const id = correlationId(op, key);
-      const found = looks ? await correlated(id, () => write.find()) : undefined;
+      const found = looks ? await correlated(id, mayCall, () => write.find()) : undefined;
       adopted = found !== undefined;
-      result = found ?? (await correlated(id, () => write.send(attempt)));
+      // Frozen while it looked: what it did not find then, others may have made since.
+      if (!adopted && !mayCall()) return takenOver();
+      result = found ?? (await correlated(id, mayCall, () => write.send(attempt)));
     } catch (thrown) {
       core.crashPoint(`after failed send ${op.kind} ${write.step}`);
       return settleFailure(op, key, write, number, asError(thrown));
@@ -456,7 +465,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     core.crashPoint(`before find ${op.kind} ${write.step}`);
     let found: Result | undefined;
     try {
-      found = await correlated(correlationId(op, key), () => write.find());
+      found = await correlated(correlationId(op, key), mayCall, () => write.find());
     } catch (thrown) {
       return postpone(op, key, attempt, 'in-doubt', asError(thrown), since);
     }
@@ -512,7 +521,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
           'The content has changed since, so it may stand for something else.',
         );
       const { adopt: take } = write;
-      result = await correlated(correlationId(op, key), () => take(given.number));
+      result = await correlated(correlationId(op, key), mayCall, () => take(given.number));
     } catch (thrown) {
       core.crashPoint(`after failed adopt ${op.kind} ${write.step}`);
       return core.transact(`number of ${op.kind} refused`, function* (): Transaction<Next<Result>> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { asError } from '../orders/errors.ts';
-import type { Tools } from './core.ts';
+import type { Tools } from './tools.ts';
 import { noteDeaths } from './deaths.ts';
 import { query, queryOne, type Store, type Transaction } from './store.ts';
 

@@ -1,6 +1,8 @@
 import type { InboundFact } from '../partners/adapter.ts';
 import { Backups } from './backup.ts';
-import { createCore, DEFAULT_SETTINGS, type Core, type LedgerSettings, type Tools } from './core.ts';
+import { createCore, type Core } from './core.ts';
+import { DEFAULT_SETTINGS, type LedgerSettings } from './settings.ts';
+import type { Tools } from './tools.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { createEffects, type Effects } from './effects.ts';
 import { storeFacts } from './events.ts';

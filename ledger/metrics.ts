@@ -1,4 +1,4 @@
-import type { Happening } from './core.ts';
+import type { Happening } from './tools.ts';
 
 export type Labels = Record<string, string>;
 

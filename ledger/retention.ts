@@ -1,14 +1,8 @@
 import { asError } from '../orders/errors.ts';
 import type { Core } from './core.ts';
+import type { RetentionSettings } from './settings.ts';
 import { note } from './history.ts';
 import { query, queryOne, type Transaction } from './store.ts';
-
-export interface RetentionSettings {
-  /** Days after the last step of a finished order until the people in it are removed; 0: never. */
-  redactAfterDays: number;
-}
-
-export const RETENTION: RetentionSettings = { redactAfterDays: 90 };
 
 /** Stands where a person's name, address, mail or telephone number stood. */
 export const REDACTED = '(removed)';

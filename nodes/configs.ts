@@ -1,5 +1,5 @@
 import type { NodeAPI, Node, NodeDef, NodeMessage } from 'node-red';
-import { correlation } from '../ledger/correlation.ts';
+import { correlation, mayChange } from '../ledger/correlation.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { LedgerPartner, PartnerRole } from '../ledger/partners.ts';
 import { asError, ConfigurationMistake, DroplineError } from '../orders/errors.ts';
@@ -164,6 +164,7 @@ export function registerPartner<R extends Role>(
         partner: this.reference,
         timeout: timeout * 1000,
         correlation,
+        mayChange,
         ...(maxConcurrent === undefined ? {} : { maxConcurrent }),
       });
     };

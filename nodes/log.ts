@@ -1,5 +1,5 @@
 import type { NodeAPI } from 'node-red';
-import type { Happening, Tools } from '../ledger/core.ts';
+import type { Happening, Tools } from '../ledger/tools.ts';
 import { DroplineError } from '../orders/errors.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';

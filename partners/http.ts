@@ -81,6 +81,8 @@ export interface HttpOptions {
   maxAnswer?: number;
   /** What a call belongs to, for the header `x-correlation-id`; it names no people. */
   correlation?: () => string | undefined;
+  /** Asked right before a request that changes something leaves; false when another process may be at it by now. */
+  mayChange?: () => boolean;
   /** Milliseconds since 1970. */
   now?: () => number;
   /** From 0 to 1. */
@@ -145,6 +147,7 @@ export function createHttp(options: HttpOptions): PartnerHttp {
   async function call(request: HttpRequest, ended: (outcome: Outcome) => void): Promise<HttpResponse> {
     const isRead = request.read ?? (request.method === 'GET' || request.method === 'HEAD');
     const id = options.correlation?.();
+    if (!isRead && options.mayChange?.() === false) throw takenOver();
     let answer: AxiosResponse<string>;
     try {
       answer = await client.request<string>({
@@ -191,6 +194,13 @@ export function createHttp(options: HttpOptions): PartnerHttp {
       'PARTNER_BUSY',
       `More calls wait for ${partner} than it takes in time; nothing was sent. Dropline tries again by itself. If this stays, raise "maxConcurrent" in its options, if ${partner} can bear more calls at a time.`,
       { retryAfter: Math.round(2000 + random() * 3000) },
+    );
+  }
+
+  function takenOver(): TemporaryFault {
+    return new TemporaryFault(
+      'TAKEN_OVER',
+      `This Node-RED stood still for so long that another one may have taken its work over; nothing was sent to ${partner}.`,
     );
   }
 

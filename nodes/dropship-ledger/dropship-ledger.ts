@@ -1,8 +1,6 @@
 import { resolve } from 'node:path';
 import type { NodeAPI, Node, NodeDef } from 'node-red';
-import { BACKUP } from '../../ledger/backup.ts';
-import { DEFAULT_SETTINGS, type LedgerSettings } from '../../ledger/core.ts';
-import { RETENTION } from '../../ledger/retention.ts';
+import { BACKUP, DEFAULT_SETTINGS, RETENTION, type LedgerSettings } from '../../ledger/settings.ts';
 import type { LedgerNode } from '../configs.ts';
 import { installAdmin } from '../admin.ts';
 import { describeDatabase } from '../../ledger/postgres.ts';

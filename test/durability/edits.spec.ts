@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DEADLINES } from '../../ledger/deadlines.ts';
+import { DEADLINES } from '../../ledger/settings.ts';
 import type { Exception } from '../../ledger/exceptions.ts';
 import type { EffectView, OrderView } from '../../ledger/views.ts';
 import type { FlowNode } from '../../scripts/examples.ts';

@@ -253,8 +253,15 @@ export const MUTANTS: Mutant[] = [
   },
   {
     title: 'a call is made after the lease has run out',
-    changes: [{ file: EFFECTS, replace: 'if (!core.instance.holdsLease()) {', by: 'if (false) {' }],
+    changes: [
+      { file: EFFECTS, replace: '    if (!mayCall()) return takenOver();\n    const began', by: '    const began' },
+    ],
     killer: takeover('makes no call for which it holds an intent only'),
+  },
+  {
+    title: 'a call is made although the lease ran out while it was looked for',
+    changes: [{ file: EFFECTS, replace: 'if (!adopted && !mayCall()) return takenOver();', by: '' }],
+    killer: takeover('makes no call either when it stood still while it looked'),
   },
   {
     title: 'an event is worked on although another process has it',

@@ -243,6 +243,21 @@ describe('the dispatcher', () => {
       (await eventState(at.ledger)).state.should.equal('closed');
     });
 
+    it('does not come right after the process stood still: its messages may still be on their way', async () => {
+      const received = receive(at.ledger, 'payables-asked');
+      await at.ledger.start();
+      await ask('q1');
+      await at.clock.advance(1000);
+      received.length.should.equal(1);
+      at.life.freeze();
+      await at.clock.advance(2 * QUIET);
+      at.life.thaw();
+      await at.clock.advance(QUIET - 1000);
+      (await eventState(at.ledger)).state.should.equal('open');
+      await at.clock.advance(2000);
+      (await eventState(at.ledger)).state.should.equal('closed');
+    });
+
     it('does not come while an effect is unsettled', async () => {
       const partner = new FakePartner(at.clock);
       partner.faults = ['late'];

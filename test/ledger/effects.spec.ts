@@ -1,5 +1,6 @@
 import should from 'should';
-import { createCore, DEFAULT_SETTINGS } from '../../ledger/core.ts';
+import { createCore } from '../../ledger/core.ts';
+import { DEFAULT_SETTINGS } from '../../ledger/settings.ts';
 import { contentHash, createEffects, Obsolete, type Operation } from '../../ledger/effects.ts';
 import { queryOne, type Transaction } from '../../ledger/store.ts';
 import { BusinessRefusal, TemporaryFault } from '../../orders/errors.ts';

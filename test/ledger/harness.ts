@@ -1,4 +1,5 @@
-import { DEFAULT_SETTINGS, type LedgerSettings, type Tools } from '../../ledger/core.ts';
+import { DEFAULT_SETTINGS, type LedgerSettings } from '../../ledger/settings.ts';
+import type { Tools } from '../../ledger/tools.ts';
 import { Obsolete, Waiting, type Operation } from '../../ledger/effects.ts';
 import type { Emit, LedgerEvent } from '../../ledger/events.ts';
 import { exceptions, raise } from '../../ledger/exceptions.ts';

@@ -1,5 +1,5 @@
 import should from 'should';
-import type { LedgerSettings } from '../../ledger/core.ts';
+import type { LedgerSettings } from '../../ledger/settings.ts';
 import { insertEvent } from '../../ledger/events.ts';
 import { migrate } from '../../ledger/schema.ts';
 import { query, type Store } from '../../ledger/store.ts';

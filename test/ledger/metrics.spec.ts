@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import should from 'should';
-import type { Happening } from '../../ledger/core.ts';
+import type { Happening } from '../../ledger/tools.ts';
 import { ledgerFigures } from '../../ledger/figures.ts';
 import { createMetrics, exposition, merged, type Family } from '../../ledger/metrics.ts';
 import { migrate } from '../../ledger/schema.ts';

@@ -127,6 +127,28 @@ describe('a process that stood still while another one took over its event', () 
     (await owner())!.should.equal(other.ledger.core.instance.id);
   });
 
+  it('makes no call either when it stood still while it looked whether somebody else had made it', async () => {
+    const frozen = await begin((life, event) =>
+      runNode(life.ledger, event.id, () =>
+        life.ledger.effects.operation(
+          operationOf(event.id, 'PO-1', {
+            ...partner.write('probe', 'PO-1', { look: 'always' }),
+            find: () => life.here(new Promise<undefined>((resolve) => clock.after(100, () => resolve(undefined)))),
+          } as ReturnType<FakePartner['write']>),
+        ),
+      ),
+    );
+    await begin(send('probe'));
+    await ask(frozen);
+    await clock.advance(50);
+    frozen.freeze();
+    await clock.advance(TAKEN_OVER + SETTLE_TIME);
+    partner.times('PO-1').should.equal(1);
+    frozen.thaw();
+    await clock.advance(5000);
+    partner.requests.should.deepEqual(['PO-1']);
+  });
+
   it('calls nobody when a step of it that had begun before comes to its call late', async () => {
     const frozen = await begin((life, event) =>
       runNode(life.ledger, event.id, async () => {

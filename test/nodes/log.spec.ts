@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { NodeAPI } from 'node-red';
 import should from 'should';
-import type { Happening } from '../../ledger/core.ts';
+import type { Happening } from '../../ledger/tools.ts';
 import { createLog, forLog, harmless, withoutPeople } from '../../nodes/log.ts';
 import { BusinessRefusal } from '../../orders/errors.ts';
 import { retailer, suppliers } from '../../sandbox/catalogue.ts';

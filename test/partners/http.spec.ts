@@ -297,6 +297,15 @@ describe('HTTP to a partner: the request', () => {
     ]);
     should(asked.some(({ headers }) => 'x-evil' in headers)).be.false();
   });
+
+  it('changes nothing once another process may be at it, and may still look', async () => {
+    const { url, asked } = await serve((_, response) => response.end());
+    const client = http({ mayChange: () => false });
+    await should(client.send(post(url))).be.rejectedWith({ code: 'TAKEN_OVER' });
+    await client.send(get(url));
+    await client.send({ ...post(url), read: true });
+    should(asked.length).equal(2);
+  });
 });
 
 describe('HTTP to a partner: connections', () => {
