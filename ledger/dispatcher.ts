@@ -2,7 +2,7 @@ import { asError, TemporaryFault } from '../orders/errors.ts';
 import { backOff, type Core } from './core.ts';
 import { MOST_SUSPECTED_FIRST, noteDeaths, SUSPECTED, TRIED, trialTime } from './deaths.ts';
 import { raiseMissed } from './deadlines.ts';
-import { asEvent, type Emit, type EventRow, type LedgerEvent } from './events.ts';
+import { asEvent, EVENT_COLUMNS, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
@@ -481,7 +481,7 @@ export class Dispatcher {
   *#claim(now: number, room: number, judging: { id: string | undefined }): Transaction<Claim> {
     const owner = this.#core.instance.id;
     const suspects = yield* query<EventRow>(
-      `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND ${SUSPECTED} ORDER BY ${MOST_SUSPECTED_FIRST} LIMIT 1`,
+      `SELECT ${EVENT_COLUMNS} FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND ${SUSPECTED} ORDER BY ${MOST_SUSPECTED_FIRST} LIMIT 1`,
       owner,
       now,
     );
@@ -490,7 +490,7 @@ export class Dispatcher {
     const due = alone
       ? suspects
       : yield* query<EventRow>(
-          `SELECT * FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND (suspicion IS NULL OR NOT (${SUSPECTED})) ORDER BY due_at, id LIMIT ?`,
+          `SELECT ${EVENT_COLUMNS} FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND (suspicion IS NULL OR NOT (${SUSPECTED})) ORDER BY due_at, id LIMIT ?`,
           owner,
           now,
           limit,

@@ -113,8 +113,12 @@ export function* insertEvent(
   return row ? String(row.id) : undefined;
 }
 
+/** Without the raw body, which nobody reads on the way. */
+export const EVENT_COLUMNS =
+  'id, partner, kind, order_id, body, state, emits, note, suspicion, attempts, emitted, stored_at';
+
 export function* getEvent(id: string) {
-  const row = yield* queryOne<EventRow>(`SELECT * FROM event WHERE id = ?`, Number(id));
+  const row = yield* queryOne<EventRow>(`SELECT ${EVENT_COLUMNS} FROM event WHERE id = ?`, Number(id));
   return row ? asEvent(row) : undefined;
 }
 

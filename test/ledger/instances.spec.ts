@@ -287,4 +287,22 @@ describe('several instances on one ledger', () => {
     received.should.deepEqual(['1']);
     should(await allClosed(life)).be.true();
   });
+
+  it('a claim that was committed unanswered and run again by the database is found and emitted', async () => {
+    const { life, received } = await withFlow();
+    const { transact } = store;
+    let again = false;
+    store.transact = async (work) => {
+      const result = await transact(work);
+      const isClaim = typeof result === 'object' && result !== null && 'claimed' in result;
+      if (!isClaim || again || (result as unknown as { claimed: unknown[] }).claimed.length === 0) return result;
+      again = true;
+      return transact(work);
+    };
+    await ask(life, 'q1');
+    await clock.advance(4 * QUIET);
+    should(again).be.true();
+    received.should.deepEqual(['1']);
+    should(await allClosed(life)).be.true();
+  });
 });
