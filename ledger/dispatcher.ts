@@ -335,9 +335,20 @@ export class Dispatcher {
       }
       this.#backlog = false;
       const judging: { id: string | undefined } = { id: undefined };
+      /** Taken by a run of the claim that came to its commit. */
+      const taken = new Set<string>();
       let claim: Claim;
       try {
-        claim = await this.#core.transact('claim', () => this.#claim(now, room, judging));
+        claim = await this.#core.transact(
+          'claim',
+          function* (this: Dispatcher): Transaction<Claim> {
+            const made = yield* this.#claim(now, room, judging);
+            for (const event of made.claimed) taken.add(event.id);
+            return made;
+          }.bind(this),
+        );
+        // The database runs it again when the answer to its commit was lost, and then it does not see what it has taken already.
+        if (taken.size > claim.claimed.length) this.#uncertain = true;
       } catch (thrown) {
         this.#backlog = true;
         // Not the database but one event: it fails alone, the others of the claim are claimed anew.
@@ -677,7 +688,7 @@ export class Dispatcher {
     }
     if (this.#uncertain) await this.#reconcile(now);
     const quiet = [...this.#work]
-      .filter(([, work]) => work.running === 0 && now - work.lastStep >= this.#core.settings.quietTime)
+      .filter(([, work]) => this.#isQuiet(work, now))
       .map(([id]) => id);
     for (let from = 0; from < quiet.length; from += CLOSED_AT_ONCE)
       await this.#close(quiet.slice(from, from + CLOSED_AT_ONCE), now);
@@ -688,13 +699,17 @@ export class Dispatcher {
     if (instance.shared || this.#trial !== undefined) this.wake();
   }
 
+  #isQuiet(work: Work, now: number): boolean {
+    return work.running === 0 && now - work.lastStep >= this.#core.settings.quietTime;
+  }
+
   async #close(ids: string[], now: number): Promise<void> {
     const closing = ids.map((id) => [id, this.#work.get(id)] as const);
     // A step that begins meanwhile opens it again.
     for (const [, work] of closing) if (work) work.held = false;
     const back = await this.#core.transact('close', () => this.#closeQuiet(ids, now));
     for (const [id, work] of closing) {
-      if (!work || this.#work.get(id) !== work || work.running > 0 || work.until !== undefined) continue;
+      if (!work || this.#work.get(id) !== work || work.until !== undefined || !this.#isQuiet(work, now)) continue;
       this.#work.delete(id);
       if (!back.has(id)) this.#observe('event closed', id, work, { milliseconds: now - work.storedAt });
     }
@@ -747,6 +762,9 @@ export class Dispatcher {
     const owner = this.#core.instance.id;
     const back = new Set<string>();
     for (const id of ids) {
+      // A step of it has begun, perhaps before another run of this transaction: closed now, it would not be replayed after a crash.
+      const work = this.#work.get(id);
+      if (work && !this.#isQuiet(work, now)) continue;
       // What has a due time was put back by another branch of the flow and is not at its end.
       const closed = yield* queryOne<{ emitted: number }>(
         `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL, suspicion = NULL WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?

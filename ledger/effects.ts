@@ -415,8 +415,6 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   ): Promise<Next<Result>> {
     const attempt: Attempt = { key, number, signal: new AbortController().signal };
     core.crashPoint(`before send ${op.kind} ${write.step}`);
-    // Frozen between the intent and here: others may be at it by now. What they find is an intent, and they ask the partner.
-    if (!mayCall()) return takenOver();
     const began = core.now();
     let result: Result;
     let adopted = false;
@@ -426,7 +424,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       const id = correlationId(op, key);
       const found = looks ? await correlated(id, mayCall, () => write.find()) : undefined;
       adopted = found !== undefined;
-      // Frozen while it looked: what it did not find then, others may have made since.
+      // Frozen since the intent, or while it looked: others may be at it by now. What they find is an intent, and they ask the partner.
       if (!adopted && !mayCall()) return takenOver();
       result = found ?? (await correlated(id, mayCall, () => write.send(attempt)));
     } catch (thrown) {

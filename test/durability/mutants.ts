@@ -253,13 +253,6 @@ export const MUTANTS: Mutant[] = [
   },
   {
     title: 'a call is made after the lease has run out',
-    changes: [
-      { file: EFFECTS, replace: '    if (!mayCall()) return takenOver();\n    const began', by: '    const began' },
-    ],
-    killer: takeover('makes no call for which it holds an intent only'),
-  },
-  {
-    title: 'a call is made although the lease ran out while it was looked for',
     changes: [{ file: EFFECTS, replace: 'if (!adopted && !mayCall()) return takenOver();', by: '' }],
     killer: takeover('makes no call either when it stood still while it looked'),
   },
@@ -284,17 +277,6 @@ export const MUTANTS: Mutant[] = [
       },
     ],
     killer: takeover('leaves the event to its new owner'),
-  },
-  {
-    title: 'an event is closed although another process has taken it over',
-    changes: [
-      {
-        file: DISPATCHER,
-        replace: 'AND due_at IS NULL AND owner = ?\n         AND NOT EXISTS',
-        by: 'AND due_at IS NULL AND ? IS NOT NULL\n         AND NOT EXISTS',
-      },
-    ],
-    killer: takeover('does not close the event'),
   },
   {
     title: 'two processes work on one order at the same time',

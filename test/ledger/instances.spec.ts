@@ -305,4 +305,24 @@ describe('several instances on one ledger', () => {
     received.should.deepEqual(['1']);
     should(await allClosed(life)).be.true();
   });
+
+  it('an event of which a step is made while it is about to be closed stays open until it is quiet again', async () => {
+    const { life } = await withFlow();
+    const { transact } = store;
+    let states: string[] | undefined;
+    store.transact = async (work) => {
+      const first = work().next();
+      if (states || first.done || !/SET state = 'closed', closed_at/.test(first.value.sql)) return transact(work);
+      states = [];
+      const step = { eventId: '1', orderId: undefined, kind: 'late', document: '1', content: '1' };
+      await runNode(life.ledger, '1', () => life.ledger.effects.once({ ...step, *decide() {} }));
+      const result = await transact(work);
+      states = (await events(life.ledger)).map(({ state }) => state);
+      return result;
+    };
+    await ask(life, 'q1');
+    await clock.advance(4 * QUIET);
+    should(states).deepEqual(['open']);
+    should(await allClosed(life)).be.true();
+  });
 });
