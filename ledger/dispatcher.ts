@@ -687,9 +687,7 @@ export class Dispatcher {
       if (work.running === 0 && work.until !== undefined) this.#park(id, work);
     }
     if (this.#uncertain) await this.#reconcile(now);
-    const quiet = [...this.#work]
-      .filter(([, work]) => this.#isQuiet(work, now))
-      .map(([id]) => id);
+    const quiet = [...this.#work].filter(([, work]) => this.#isQuiet(work, now)).map(([id]) => id);
     for (let from = 0; from < quiet.length; from += CLOSED_AT_ONCE)
       await this.#close(quiet.slice(from, from + CLOSED_AT_ONCE), now);
     await this.#core.transact('deadlines', () => raiseMissed(now));

@@ -38,8 +38,11 @@ const plan = {
 const LEASE = 6000;
 /** Orders under way at the same time; more than that have to wait at the till. */
 const UNDER_WAY = 200;
-/** Milliseconds until everything must have come to its end once nothing fails any more. */
-const PATIENCE = SIZE === 'long' ? 300_000 : 60_000;
+/**
+ * Milliseconds until everything must have come to its end once nothing fails any more. After a long trouble an effect that has failed ten times
+ * is tried again only after up to five minutes.
+ */
+const PATIENCE = SIZE === 'long' ? 420_000 : 180_000;
 
 const FAULTS: FaultKind[] = [
   'reset-before',
@@ -95,7 +98,7 @@ describe(`A soak of ${plan.orders} orders with ${plan.kills} kills, ${plan.deplo
   this.timeout(45 * 60_000);
   let cluster: Cluster;
   before(async () => {
-    cluster = await openCluster({ size: 3, speed: 20, timeout: 2, settle: 2, quiet: 1 });
+    cluster = await openCluster({ size: 3, speed: 20, timeout: 2, settle: 4, quiet: 1 });
   });
   after(() => cluster?.close());
 
