@@ -4,6 +4,7 @@ import { MOST_SUSPECTED_FIRST, noteDeaths, SUSPECTED, TRIED, trialTime } from '.
 import { raiseMissed } from './deadlines.ts';
 import { asEvent, EVENT_COLUMNS, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
+import { OPEN } from './schema.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
 /** Takes the messages of an event into the flow. */
@@ -63,8 +64,6 @@ const LATE = 4 * SWEEP;
 const RECEIVER_CHECK = 60_000;
 /** Events closed in one transaction. More would hold up the event loop. */
 const CLOSED_AT_ONCE = 100;
-const OPEN = `state IN ('stored', 'waiting', 'open')`;
-
 /**
  * Emits open events while there is room, brings back what is due, closes what is quiet. The only source of messages: a
  * first run and a replay take the same way.

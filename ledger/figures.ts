@@ -1,4 +1,5 @@
 import type { Family, Sample } from './metrics.ts';
+import { OPEN } from './schema.ts';
 import { query, type Transaction } from './store.ts';
 
 /** States of effects that do not come right by themselves at once, as what they are called in the metrics. */
@@ -26,7 +27,7 @@ const UNSETTLED: { state: string; name: string; help: string }[] = [
 export function* ledgerFigures(now: number): Transaction<Family[]> {
   const open = yield* query<{ state: string; kind: string; n: number; due: number; oldest: number }>(
     `SELECT state, kind, COUNT(*) AS n, SUM(CASE WHEN due_at <= ? THEN 1 ELSE 0 END) AS due, MIN(stored_at) AS oldest
-     FROM event WHERE state IN ('stored', 'waiting', 'open') GROUP BY state, kind`,
+     FROM event WHERE ${OPEN} GROUP BY state, kind`,
     now,
   );
   const aside = yield* query<{ state: string; kind: string; n: number; oldest: number }>(

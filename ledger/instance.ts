@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { asError } from '../orders/errors.ts';
 import type { Tools } from './tools.ts';
 import { noteDeaths } from './deaths.ts';
+import { OPEN } from './schema.ts';
 import { query, queryOne, type Store, type Transaction } from './store.ts';
 
 /** Owner of all events where a ledger belongs to one process: a file that only one may open. */
@@ -176,23 +177,15 @@ export class Instance {
     const clock = yield* queryOne<{ now: number }>(`SELECT ${this.#store.dialect.now!} AS now`);
     const now = Number(clock?.now);
     const flows = this.#flows ?? null;
-    const version = '1';
     const mine = first
       ? yield* queryOne(
-          `INSERT INTO instance (id, beat, flows, version, started_at, seen_at) VALUES (?, 1, ?, ?, ?, ?)
+          `INSERT INTO instance (id, beat, flows, started_at) VALUES (?, 1, ?, ?)
            ON CONFLICT (id) DO UPDATE SET beat = instance.beat + 1 RETURNING id`,
           this.#id,
           flows,
-          version,
-          now,
           now,
         )
-      : yield* queryOne(
-          `UPDATE instance SET beat = beat + 1, flows = ?, seen_at = ? WHERE id = ? RETURNING id`,
-          flows,
-          now,
-          this.#id,
-        );
+      : yield* queryOne(`UPDATE instance SET beat = beat + 1, flows = ? WHERE id = ? RETURNING id`, flows, this.#id);
     const others = yield* query<InstanceRow>(`SELECT id, beat, flows, started_at FROM instance`);
     return { mine: mine !== undefined, others, clock: now };
   }
@@ -272,7 +265,7 @@ function* freeEvents(id: string, beat: number, now: number): Transaction<number 
 /** What a frozen instance has still written down as its own after it was buried. */
 function* freeOrphans(now: number): Transaction<number> {
   const rows = yield* query(
-    `UPDATE event SET owner = NULL, due_at = COALESCE(due_at, ?) WHERE state IN ('stored', 'waiting', 'open')
+    `UPDATE event SET owner = NULL, due_at = COALESCE(due_at, ?) WHERE ${OPEN}
      AND owner IS NOT NULL AND owner NOT IN (SELECT id FROM instance) RETURNING id`,
     now,
   );
@@ -281,7 +274,7 @@ function* freeOrphans(now: number): Transaction<number> {
 
 function* releaseEvents(owner: string, now: number) {
   return yield* query(
-    `UPDATE event SET owner = NULL, due_at = COALESCE(due_at, ?) WHERE state IN ('stored', 'waiting', 'open') AND owner = ? RETURNING id`,
+    `UPDATE event SET owner = NULL, due_at = COALESCE(due_at, ?) WHERE ${OPEN} AND owner = ? RETURNING id`,
     now,
     owner,
   );

@@ -10,7 +10,7 @@ import { createJudge } from './judge.ts';
 import { Partners, type LedgerPartner } from './partners.ts';
 import { recogniseBackup } from './restored.ts';
 import { Retention } from './retention.ts';
-import { migrate } from './schema.ts';
+import { migrate, OPEN } from './schema.ts';
 import {
   answerWithNumber,
   cancelByHand,
@@ -128,7 +128,7 @@ export class Ledger {
     await this.core.transact('partner is back', () =>
       query(
         // The first condition repeats that of the index of what is open: all events of a partner are many.
-        `UPDATE event SET due_at = ? WHERE state IN ('stored', 'waiting', 'open') AND state <> 'open' AND partner = ?`,
+        `UPDATE event SET due_at = ? WHERE ${OPEN} AND state <> 'open' AND partner = ?`,
         this.core.now(),
         partner.reference,
       ),

@@ -2,6 +2,7 @@ import { asError } from '../orders/errors.ts';
 import type { Core } from './core.ts';
 import type { RetentionSettings } from './settings.ts';
 import { note } from './history.ts';
+import { OPEN } from './schema.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
 /** Stands where a person's name, address, mail or telephone number stood. */
@@ -126,7 +127,7 @@ function* redactBatch(after: Position, before: number, now: number) {
 function* isOver(orderId: string, before: number): Transaction<boolean> {
   const alive = yield* queryOne(
     `SELECT 1 AS alive WHERE
-       EXISTS (SELECT 1 FROM event WHERE order_id = ? AND (state IN ('stored', 'waiting', 'open') OR COALESCE(closed_at, stored_at) >= ?))
+       EXISTS (SELECT 1 FROM event WHERE order_id = ? AND (${OPEN} OR COALESCE(closed_at, stored_at) >= ?))
        OR EXISTS (SELECT 1 FROM effect WHERE order_id = ? AND (state NOT IN ('done', 'refused') OR COALESCE(finished_at, started_at) >= ?))
        OR EXISTS (SELECT 1 FROM document WHERE order_id = ? AND (updated_at >= ?
          OR (kind = 'bill' AND state NOT IN ('paid', 'mismatch')) OR (kind = 'payment' AND state NOT IN ('paid', 'rejected', 'returned'))))

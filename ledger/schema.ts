@@ -2,6 +2,12 @@ import { ConfigurationMistake } from '../orders/errors.ts';
 import { query, queryOne, type Dialect, type Store } from './store.ts';
 
 /**
+ * Condition for events that are not at their end, in the words of the partial index `event_open`: a database uses the index only where it
+ * finds them again. What is closed may be millions.
+ */
+export const OPEN = `state IN ('stored', 'waiting', 'open')`;
+
+/**
  * The numbered changes of the schema, oldest first. A released one is never edited: a new one follows. Times named `..._at`
  * are milliseconds since 1970 where the engine computes with them, and ISO 8601 in JSON bodies.
  */
@@ -69,7 +75,7 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
   ],
   () => [
     // The processes that share the ledger. `beat` counts up while one lives; whose does not is dead, whatever the clocks say.
-    `CREATE TABLE instance (id TEXT PRIMARY KEY, beat BIGINT NOT NULL, flows TEXT, version TEXT NOT NULL, started_at BIGINT NOT NULL, seen_at BIGINT NOT NULL)`,
+    `CREATE TABLE instance (id TEXT PRIMARY KEY, beat BIGINT NOT NULL, flows TEXT, started_at BIGINT NOT NULL)`,
 
     // What is open is little, what was is much: looking for work must not depend on how long the ledger has been in use.
     `DROP INDEX event_due`,

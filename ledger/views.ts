@@ -7,6 +7,7 @@ import type { Shipment } from '../orders/shipment.ts';
 import { documentsOf, documentState, getDocument } from './documents.ts';
 import { exceptions, type Exception } from './exceptions.ts';
 import { historyOf, type HistoryEntry } from './history.ts';
+import { OPEN } from './schema.ts';
 import { query, type Transaction } from './store.ts';
 
 /** Everything that is known of one order: where it stands with the shop, the ERP, each supplier and the bank. */
@@ -182,7 +183,7 @@ export function* waitingEvents(): Transaction<
   { id: string; kind: string; partner: string; orderId: string | null; state: string; note: string; dueAt: number }[]
 > {
   const rows = yield* query<Record<string, string | number | null>>(
-    `SELECT id, kind, partner, order_id, state, note, due_at FROM event WHERE state IN ('stored', 'waiting', 'open') AND note IS NOT NULL ORDER BY id LIMIT 200`,
+    `SELECT id, kind, partner, order_id, state, note, due_at FROM event WHERE ${OPEN} AND note IS NOT NULL ORDER BY id LIMIT 200`,
   );
   return rows.map((row) => ({
     id: String(row['id']),
@@ -198,7 +199,7 @@ export function* waitingEvents(): Transaction<
 /** Events that are not at their end, by state. What is closed is not counted: it may be millions. */
 export function* openWork(): Transaction<{ state: string; n: number }[]> {
   const rows = yield* query<{ state: string; n: number }>(
-    `SELECT state, COUNT(*) AS n FROM event WHERE state IN ('stored', 'waiting', 'open') GROUP BY state
+    `SELECT state, COUNT(*) AS n FROM event WHERE ${OPEN} GROUP BY state
      UNION ALL SELECT state, COUNT(*) AS n FROM event WHERE state IN ('quarantined', 'unusable') GROUP BY state`,
   );
   return rows.map((row) => ({ state: row.state, n: Number(row.n) }));
