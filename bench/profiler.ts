@@ -42,11 +42,14 @@ async function toggle(into: string): Promise<void> {
 
 /** A profile sees that SQLite is busy, not with what. */
 function measureStatements(): void {
-  const { all } = StatementSync.prototype;
+  const { all, run } = StatementSync.prototype;
   const { exec } = DatabaseSync.prototype;
   StatementSync.prototype.all = function (this: StatementSync, ...parameters: Parameters<typeof all>) {
     return timed(this.sourceSQL, () => Reflect.apply(all, this, parameters) as ReturnType<typeof all>);
   } as typeof all;
+  StatementSync.prototype.run = function (this: StatementSync, ...parameters: Parameters<typeof run>) {
+    return timed(this.sourceSQL, () => Reflect.apply(run, this, parameters) as ReturnType<typeof run>);
+  } as typeof run;
   DatabaseSync.prototype.exec = function (this: DatabaseSync, sql: string) {
     return timed(sql, () => exec.call(this, sql));
   };
