@@ -4,7 +4,7 @@ import { expectStep } from './deadlines.ts';
 import type { Judgement } from './dispatcher.ts';
 import { documentsOf, documentState, getDocument } from './documents.ts';
 import { Waiting } from './effects.ts';
-import { getEvent, insertEvent, type LedgerEvent } from './events.ts';
+import { insertEvent, type LedgerEvent } from './events.ts';
 import { decisionKey, settle, type Exception } from './exceptions.ts';
 import { route, uncovered, type Routed } from './routing.ts';
 import { queryOne, type Transaction } from './store.ts';
@@ -111,8 +111,11 @@ export function* routeAsDecided(
   freed: Parameters<typeof route>[3],
   question: Parameters<typeof route>[4],
 ): Transaction<Routed> {
-  const event = yield* getEvent(eventId);
-  const decision = event?.kind === LINES_DECISION ? (event.body as LinesDecision) : undefined;
+  const row = yield* queryOne<{ body: string }>(
+    `SELECT body FROM event WHERE id = ? AND kind = '${LINES_DECISION}'`,
+    Number(eventId),
+  );
+  const decision = row && (JSON.parse(row.body) as LinesDecision);
   if (decision?.decision !== 'reroute') return yield* route(core, eventId, order, freed, question);
   const now = core.now();
   const telling = yield* queryOne(

@@ -6,7 +6,7 @@ import { backOff, type Core } from './core.ts';
 import type { Happening } from './tools.ts';
 import { raise, settle } from './exceptions.ts';
 import { note } from './history.ts';
-import { mayBeForgotten } from './restored.ts';
+import { mayBeForgotten, RESTORED } from './restored.ts';
 import { isRedacted } from './retention.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
@@ -160,12 +160,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         await results.commit(`result of ${op.kind}`);
         throw thrown;
       }
-      return results.commit(`record ${op.kind}`, () =>
-        record(key, hash, op, function* () {
-          if (op.record) yield* op.record(result);
-          return result;
-        }),
-      );
+      return results.commit(`record ${op.kind}`, () => recordOutcome(key, hash, op, result));
     });
   }
 
@@ -174,7 +169,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     return busy(decision.eventId, key, async () => {
       if (!listener.isHeld(decision.eventId)) await hold(decision.eventId);
       const hash = contentHash(decision.content);
-      return core.transact(`record ${decision.kind}`, () => record(key, hash, decision, decision.decide));
+      return core.transact(`record ${decision.kind}`, () => recordDecision(key, hash, decision));
     });
   }
 
@@ -188,19 +183,40 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     }
   }
 
-  function* record<Result>(
+  function* recordDecision<Result>(key: string, hash: string, decision: Decision<Result>): Transaction<Recorded<Result>> {
+    const known = yield* recorded<Result>(key, hash, decision);
+    if (known) return { result: known.result, replayed: true };
+    const result = yield* decision.decide();
+    yield* insertDone(key, hash, decision, result);
+    return { result, replayed: false };
+  }
+
+  function* recordOutcome<Result>(
+    key: string,
+    hash: string,
+    op: Operation<Result>,
+    result: Result,
+  ): Transaction<Recorded<Result>> {
+    if (!(yield* insertDone(key, hash, op, result))) {
+      // Another instance went on while this one was frozen: what stands in the ledger counts.
+      const known = yield* recorded<Result>(key, hash, op);
+      return { result: known!.result, replayed: true };
+    }
+    if (op.record) yield* op.record(result);
+    return { result, replayed: false };
+  }
+
+  /** @returns false when it stands there already */
+  function* insertDone(
     key: string,
     hash: string,
     identity: Identity & { partner?: string },
-    decide: () => Transaction<Result>,
-  ): Transaction<Recorded<Result>> {
-    const known = yield* recorded<Result>(key, hash, identity);
-    if (known) return { result: known.result, replayed: true };
-    const result = yield* decide();
+    result: unknown,
+  ): Transaction<boolean> {
     const now = core.now();
-    yield* query(
+    const inserted = yield* queryOne(
       `INSERT INTO effect (key, event_id, order_id, partner, kind, document, state, attempt, content_hash, result, first_started_at, started_at, finished_at)
-       VALUES (?, ?, ?, ?, ?, ?, 'done', 1, ?, ?, ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, ?, ?, 'done', 1, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING key`,
       key,
       Number(identity.eventId),
       identity.orderId,
@@ -213,6 +229,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       now,
       now,
     );
+    if (!inserted) return false;
     yield* note(now, {
       orderId: identity.orderId,
       eventId: identity.eventId,
@@ -220,7 +237,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       subject: identity.document,
       detail: { ...(identity.partner ? { partner: identity.partner } : {}), ...summaryOf(result) },
     });
-    return { result, replayed: false };
+    return true;
   }
 
   /** One outbound call: intent, call, result, each committed; in doubt it is settled the way the adapter says. */
@@ -265,39 +282,35 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     write: Write<Result>,
   ): Transaction<Next<Result>> {
     const now = core.now();
-    const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
-    if (row?.state === 'done') {
-      const known = yield* recorded<Result>(key, hash, op);
-      return { next: 'answer', result: known!.result };
-    }
-    // What a person says to be there is taken over even when the document is no longer wanted.
-    if (row?.given && write.adopt && (row.state === 'asked' || row.state === 'refused')) {
-      const given = JSON.parse(row.given) as Given;
-      return { next: 'adopt', attempt: row.attempt, given, changed: row.content_hash !== hash };
-    }
-    const forbidden = yield* forbid(op, row);
-    if (!row) {
-      if (forbidden) return { next: 'refuse', error: forbidden, raised: false };
-      if (yield* isRedacted(op.orderId)) return { next: 'refuse', error: orderRedacted(op), raised: false };
+    // First what is by far the most frequent: nobody has begun it, and one statement says that and all that forbids it.
+    const begun = yield* queryOne<{ restored: string | null; redacted_at: number | null }>(
+      `INSERT INTO effect (key, event_id, order_id, partner, kind, document, step, state, attempt, content_hash, summary, first_started_at, started_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
+       RETURNING (SELECT value FROM meta WHERE key = '${RESTORED}') AS restored,
+         (SELECT redacted_at FROM document WHERE kind = 'order' AND id = CAST(? AS TEXT)) AS redacted_at`,
+      key,
+      Number(op.eventId),
+      op.orderId,
+      op.partner,
+      op.kind,
+      op.document,
+      write.step,
+      hash,
+      write.summary ? JSON.stringify(write.summary) : null,
+      now,
+      now,
+      op.orderId,
+    );
+    if (begun) {
+      const forbidden = (yield* forbid(op, undefined)) ?? (begun.redacted_at === null ? undefined : orderRedacted(op));
+      if (forbidden) {
+        yield* query(`DELETE FROM effect WHERE key = ?`, key);
+        return { next: 'refuse', error: forbidden, raised: false };
+      }
       // A ledger that was put back from a backup has forgotten its intents of since then: in doubt from the start.
-      const forgotten = write.settle !== 'idempotent' && (yield* mayBeForgotten(op));
-      yield* query(
-        `INSERT INTO effect (key, event_id, order_id, partner, kind, document, step, state, attempt, content_hash, summary, first_started_at, started_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)`,
-        key,
-        Number(op.eventId),
-        op.orderId,
-        op.partner,
-        op.kind,
-        op.document,
-        write.step,
-        forgotten ? 'in-doubt' : 'sending',
-        hash,
-        write.summary ? JSON.stringify(write.summary) : null,
-        now,
-        now,
-      );
+      const forgotten = begun.restored !== null && write.settle !== 'idempotent' && (yield* mayBeForgotten(op));
       if (!forgotten) return { next: 'send', attempt: 1, look: true };
+      yield* query(`UPDATE effect SET state = 'in-doubt' WHERE key = ?`, key);
       if (write.settle === 'probe') return { next: 'find', attempt: 1, since: now };
       return yield* ask(
         op,
@@ -306,6 +319,18 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         `The ledger was put back from a backup, so it does not know whether ${op.partner} has done "${describe(op, write)}" before, and it cannot be asked.`,
       );
     }
+    const [row] = yield* query<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
+    if (!row) throw new Error(`${key} is neither there nor can it be made`);
+    if (row.state === 'done') {
+      const known = yield* recorded<Result>(key, hash, op);
+      return { next: 'answer', result: known!.result };
+    }
+    // What a person says to be there is taken over even when the document is no longer wanted.
+    if (row.given && write.adopt && (row.state === 'asked' || row.state === 'refused')) {
+      const given = JSON.parse(row.given) as Given;
+      return { next: 'adopt', attempt: row.attempt, given, changed: row.content_hash !== hash };
+    }
+    const forbidden = yield* forbid(op, row);
     switch (row.state) {
       case 'refused':
         if (forbidden) return { next: 'refuse', error: forbidden, raised: false };
@@ -829,13 +854,15 @@ export function contentHash(content: unknown): string {
 }
 
 function canonical(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-    entries.sort(([a], [b]) => (a < b ? -1 : 1));
-    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join(',')}}`;
+  const object = value as Record<string, unknown>;
+  let text = '';
+  for (const key of Object.keys(object).sort()) {
+    const item = object[key];
+    if (item !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonical(item)}`;
   }
-  return JSON.stringify(value ?? null);
+  return `{${text}}`;
 }
 
 /** What stands in the log of the partner's side too: numbers and references, never people. */

@@ -1,7 +1,6 @@
 import type { InboundFact } from '../partners/adapter.ts';
 import type { Core } from './core.ts';
 import { contentHash } from './effects.ts';
-import { OPEN } from './schema.ts';
 import { query, queryOne, type Transaction } from './store.ts';
 
 /**
@@ -139,7 +138,7 @@ export function* rerunEvent(core: Core, id: string, state: 'stored' | 'open') {
 export function* hurryWaiting(core: Core, orderId: string, now: number) {
   core.stir();
   yield* query(
-    `UPDATE event SET due_at = ? WHERE ${OPEN} AND state = 'waiting' AND (order_id = ? OR order_id IS NULL)`,
+    `UPDATE event SET due_at = ? WHERE state = 'waiting' AND (order_id = ? OR order_id IS NULL)`,
     now,
     orderId,
   );

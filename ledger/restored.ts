@@ -19,7 +19,8 @@ export interface Restored {
 
 /** Key in the table `meta` of what `backup-worker.ts` writes into its copies: when the copy was made. */
 const MARK = 'backup_of';
-const RESTORED = 'restored';
+/** Key in the table `meta` of when the ledger was last put back. */
+export const RESTORED = 'restored';
 
 /** By how much partners' clocks may be behind ours. */
 const CLOCKS_DIFFER = 3_600_000;

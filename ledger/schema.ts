@@ -80,6 +80,7 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
     // What is open is little, what was is much: looking for work must not depend on how long the ledger has been in use.
     `DROP INDEX event_due`,
     `CREATE INDEX event_open ON event (owner, due_at, id) WHERE state IN ('stored', 'waiting', 'open')`,
+    `CREATE INDEX event_waiting ON event (order_id) WHERE state = 'waiting'`,
     `CREATE INDEX event_aside ON event (state) WHERE state IN ('quarantined', 'unusable')`,
     `CREATE INDEX event_closed ON event (closed_at) WHERE state = 'closed'`,
     `CREATE INDEX effect_unsettled ON effect (state, partner) WHERE state <> 'done'`,

@@ -1,5 +1,5 @@
 import { expectStep } from '../ledger/deadlines.ts';
-import { documentState, getDocument } from '../ledger/documents.ts';
+import { getDocument } from '../ledger/documents.ts';
 import { Obsolete, Waiting } from '../ledger/effects.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { queryOne, type Transaction } from '../ledger/store.ts';
@@ -12,15 +12,19 @@ const LOOK_AGAIN = 1500;
 
 /** In the transaction of an intent: a purchase order of which nothing is left, or whose order was cancelled before it left, is not sent. */
 export function* stillWanted(purchaseOrder: string): Transaction<void> {
-  const po = yield* getDocument('purchase-order', purchaseOrder);
+  const po = yield* queryOne<{ state: string; order_id: string; order_state: string | null }>(
+    `SELECT state, order_id, (SELECT state FROM document o WHERE o.kind = 'order' AND o.id = document.order_id) AS order_state
+     FROM document WHERE kind = 'purchase-order' AND id = ?`,
+    purchaseOrder,
+  );
   if (!po || po.state === 'cancelled') throw new Obsolete(`${purchaseOrder} was cancelled.`);
-  if (po.state === 'allocated' && (yield* documentState('order', po.orderId)) === 'cancelled')
-    throw new Obsolete(`Order ${po.orderId} was cancelled.`);
+  if (po.state === 'allocated' && po.order_state === 'cancelled')
+    throw new Obsolete(`Order ${po.order_id} was cancelled.`);
 }
 
 /** @throws BusinessRefusal `DOCUMENT_UNKNOWN` */
 export async function orderOf(ledger: Ledger, orderId: string): Promise<Order> {
-  const order = await ledger.transact('read order', () => getDocument('order', orderId));
+  const order = await ledger.core.read(() => getDocument('order', orderId));
   if (!order) throw new BusinessRefusal('DOCUMENT_UNKNOWN', `The ledger has no order "${orderId}".`);
   return order;
 }
@@ -64,7 +68,7 @@ export async function orderInErp(ledger: Ledger, orderId: string, erp: string): 
 
 /** @throws BusinessRefusal `DOCUMENT_UNKNOWN` */
 export async function purchaseOrderOf(ledger: Ledger, id: string): Promise<PurchaseOrder> {
-  const po = await ledger.transact('read purchase order', () => getDocument('purchase-order', id));
+  const po = await ledger.core.read(() => getDocument('purchase-order', id));
   if (!po) throw new BusinessRefusal('DOCUMENT_UNKNOWN', `The ledger has no purchase order "${id}".`);
   return po;
 }
@@ -87,7 +91,7 @@ async function waitFor(ledger: Ledger, po: PurchaseOrder, key: string, what: str
 
 /** The ERP takes a bill only after the goods: waits until every shipment of the purchase order is booked there. */
 export async function whenReceived(ledger: Ledger, po: PurchaseOrder): Promise<void> {
-  const missing = await ledger.transact('read receipts', function* () {
+  const missing = await ledger.core.read(function* () {
     for (const key of po.applied ?? []) {
       if (!key.startsWith('shipment ')) continue;
       const shipment = yield* getDocument('shipment', key.slice('shipment '.length));
