@@ -156,6 +156,9 @@ const CALLBACKS = {
   prefix: 'sha256=',
 };
 
+/** As many calls at a time as orders are in flight: the default of 16 would be the limit with partners of 20 ms. */
+const MAX_CONCURRENT = 64;
+
 const SHOP_OPTIONS = {
   auth: { type: 'none' },
   operations: {
@@ -198,6 +201,7 @@ const SHOP_OPTIONS = {
 
 const ERP_OPTIONS = {
   auth: { type: 'none' },
+  maxConcurrent: MAX_CONCURRENT,
   operations: {
     createOrder: {
       method: 'POST',
@@ -233,6 +237,7 @@ const ERP_OPTIONS = {
 
 const SUPPLIER_OPTIONS = {
   auth: { type: 'none' },
+  maxConcurrent: MAX_CONCURRENT,
   operations: {
     sendPurchaseOrder: {
       method: 'POST',

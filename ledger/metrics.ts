@@ -31,18 +31,47 @@ const CALL_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const EVENT_SECONDS = [0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400, 604_800];
 
 export function createMetrics(): Metrics {
-  const intake = counter('dropship_intake_total', 'Facts that came in: stored, or repeated and therefore ignored.');
-  const emitted = counter('dropship_events_emitted_total', 'Events sent into the flow, repetitions included.');
-  const parked = counter('dropship_events_parked_total', 'Events put back, to wait or after an unexpected error.');
-  const quarantined = counter('dropship_events_quarantined_total', 'Events set aside because they failed too often.');
-  const effects = counter('dropship_effects_total', 'Calls that change something at a partner, by how they ended.');
-  const retries = counter('dropship_effect_retries_total', 'Calls that certainly failed and are made again.');
-  const doubts = counter('dropship_effect_doubts_total', 'Calls of which it was not known whether the partner obeyed.');
-  const takeovers = counter('dropship_instances_taken_over_total', 'Dead instances whose events were taken over.');
-  const calls = histogram('dropship_effect_duration_seconds', 'Time that a partner took for a call.', CALL_SECONDS);
+  const intake = counter('dropship_intake_total', 'Facts that came in: stored, or repeated and therefore ignored.', [
+    'partner',
+    'kind',
+    'outcome',
+  ]);
+  const emitted = counter('dropship_events_emitted_total', 'Events sent into the flow, repetitions included.', [
+    'kind',
+  ]);
+  const parked = counter('dropship_events_parked_total', 'Events put back, to wait or after an unexpected error.', [
+    'kind',
+    'outcome',
+  ]);
+  const quarantined = counter('dropship_events_quarantined_total', 'Events set aside because they failed too often.', [
+    'kind',
+  ]);
+  const effects = counter('dropship_effects_total', 'Calls that change something at a partner, by how they ended.', [
+    'partner',
+    'kind',
+    'outcome',
+  ]);
+  const retries = counter('dropship_effect_retries_total', 'Calls that certainly failed and are made again.', [
+    'partner',
+    'kind',
+    'code',
+  ]);
+  const doubts = counter(
+    'dropship_effect_doubts_total',
+    'Calls of which it was not known whether the partner obeyed.',
+    ['partner', 'kind', 'code'],
+  );
+  const takeovers = counter('dropship_instances_taken_over_total', 'Dead instances whose events were taken over.', []);
+  const calls = histogram(
+    'dropship_effect_duration_seconds',
+    'Time that a partner took for a call.',
+    ['partner', 'kind'],
+    CALL_SECONDS,
+  );
   const ways = histogram(
     'dropship_event_duration_seconds',
     'Time from the intake of an event to its end, the quiet time included.',
+    ['kind'],
     EVENT_SECONDS,
   );
 
@@ -51,33 +80,33 @@ export function createMetrics(): Metrics {
       const { what, partner = '', kind = '', outcome = '', milliseconds } = happening;
       switch (what) {
         case 'event stored':
-          return intake.add({ partner, kind, outcome: 'stored' });
+          return intake.add([partner, kind, 'stored']);
         case 'event repeated':
-          return intake.add({ partner, kind, outcome: 'repeated' });
+          return intake.add([partner, kind, 'repeated']);
         case 'event emitted':
-          return emitted.add({ kind });
+          return emitted.add([kind]);
         case 'event parked':
-          return parked.add({ kind, outcome: outcome || 'waiting' });
+          return parked.add([kind, outcome || 'waiting']);
         case 'event quarantined':
-          return quarantined.add({ kind });
+          return quarantined.add([kind]);
         case 'event closed':
-          if (milliseconds !== undefined) ways.add({ kind }, milliseconds / 1000);
+          if (milliseconds !== undefined) ways.add([kind], milliseconds / 1000);
           return;
         case 'effect done':
-          effects.add({ partner, kind, outcome });
+          effects.add([partner, kind, outcome]);
           // How long a search for what had been done before takes says nothing of the call.
-          if (outcome === 'answered' && milliseconds !== undefined) calls.add({ partner, kind }, milliseconds / 1000);
+          if (outcome === 'answered' && milliseconds !== undefined) calls.add([partner, kind], milliseconds / 1000);
           return;
         case 'effect refused':
-          return effects.add({ partner, kind, outcome: 'refused' });
+          return effects.add([partner, kind, 'refused']);
         case 'effect asked':
-          return effects.add({ partner, kind, outcome: 'asked' });
+          return effects.add([partner, kind, 'asked']);
         case 'effect retried':
-          return retries.add({ partner, kind, code: outcome });
+          return retries.add([partner, kind, outcome]);
         case 'effect in doubt':
-          return doubts.add({ partner, kind, code: outcome });
+          return doubts.add([partner, kind, outcome]);
         case 'instance taken over':
-          return takeovers.add({});
+          return takeovers.add([]);
         case 'flows differ':
           // Asked when somebody looks: it passes.
           return;
@@ -90,22 +119,22 @@ export function createMetrics(): Metrics {
   };
 }
 
-function counter(name: string, help: string) {
+function counter(name: string, help: string, names: string[]) {
   const series = new Map<string, { labels: Labels; value: number }>();
   return {
-    add(labels: Labels): void {
-      placeFor(series, labels, (own) => ({ labels: own, value: 0 })).value += 1;
+    add(values: string[]): void {
+      placeFor(series, names, values, (labels) => ({ labels, value: 0 })).value += 1;
     },
     family: (): Family => ({ name, help, type: 'counter', samples: [...series.values()] }),
   };
 }
 
-function histogram(name: string, help: string, bounds: number[]) {
+function histogram(name: string, help: string, names: string[], bounds: number[]) {
   const series = new Map<string, { labels: Labels; counts: number[]; sum: number }>();
   return {
-    add(labels: Labels, seconds: number): void {
-      const place = placeFor(series, labels, (own) => ({
-        labels: own,
+    add(values: string[], seconds: number): void {
+      const place = placeFor(series, names, values, (labels) => ({
+        labels,
         counts: Array.from({ length: bounds.length + 1 }, () => 0),
         sum: 0,
       }));
@@ -131,15 +160,19 @@ function histogram(name: string, help: string, bounds: number[]) {
   };
 }
 
-function placeFor<Place>(series: Map<string, Place>, labels: Labels, create: (labels: Labels) => Place): Place {
-  const names = Object.keys(labels);
-  const key = names.map((name) => labels[name]).join('\n');
-  const known = series.get(key);
+/** @param values of the labels, in the order of their names */
+function placeFor<Place>(
+  series: Map<string, Place>,
+  names: string[],
+  values: string[],
+  create: (labels: Labels) => Place,
+): Place {
+  const known = series.get(values.join('\n'));
   if (known) return known;
-  const own = series.size < MOST_SERIES ? labels : Object.fromEntries(names.map((name) => [name, 'other']));
-  const ownKey = own === labels ? key : names.map(() => 'other').join('\n');
-  const place = series.get(ownKey) ?? create(own);
-  series.set(ownKey, place);
+  const own = series.size < MOST_SERIES ? values : names.map(() => 'other');
+  const key = own.join('\n');
+  const place = series.get(key) ?? create(Object.fromEntries(names.map((name, index) => [name, own[index] ?? ''])));
+  series.set(key, place);
   return place;
 }
 

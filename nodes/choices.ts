@@ -24,13 +24,19 @@ export function chosenPartner<R extends Role>(RED: NodeAPI, role: R, id: string)
   return partner as PartnerNode<R>;
 }
 
-/** The ledger of the chosen partner. */
-export async function partnerLedger(RED: NodeAPI, role: Role, id: string): Promise<Ledger> {
+/**
+ * The ledger of the chosen partner.
+ * @throws ConfigurationMistake `PARTNER_MISSING`, at once
+ */
+export function partnerLedger(RED: NodeAPI, role: Role, id: string): Promise<Ledger> {
   return chosenPartner(RED, role, id).ledger();
 }
 
-/** The ledger of the chosen partner or, where the document says which partner is meant, the chosen ledger. */
-export async function ledgerOfChoice(RED: NodeAPI, role: Role, partnerId: string, ledgerId: string): Promise<Ledger> {
+/**
+ * The ledger of the chosen partner or, where the document says which partner is meant, the chosen ledger.
+ * @throws ConfigurationMistake `PARTNER_MISSING`, `LEDGER_MISSING`, at once
+ */
+export function ledgerOfChoice(RED: NodeAPI, role: Role, partnerId: string, ledgerId: string): Promise<Ledger> {
   return partnerId ? partnerLedger(RED, role, partnerId) : ledgerOf(RED, ledgerId);
 }
 

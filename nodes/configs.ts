@@ -6,7 +6,7 @@ import { asError, ConfigurationMistake, DroplineError } from '../orders/errors.t
 import type { AdapterTools, ConnectionTest } from '../partners/adapter.ts';
 import { createHttp, type Http, type HttpState, type PartnerHttp } from '../partners/http.ts';
 import { createAdapter, type AdapterOf, type Role } from './catalogue.ts';
-import { ledgerFile, useLedger, whenOpen } from './ledgers.ts';
+import { keepLedger, ledgerFile, useLedger, whenOpen } from './ledgers.ts';
 
 /** The runtime side of `dropship-ledger`. */
 export interface LedgerNode extends Node {
@@ -110,9 +110,9 @@ export function fileOfNode(RED: NodeAPI, partnerId: string): string {
 
 /**
  * The chosen ledger or, where none is chosen, the default one.
- * @throws ConfigurationMistake `LEDGER_MISSING`: another ledger than the chosen one would do everything a second time
+ * @throws ConfigurationMistake `LEDGER_MISSING`, at once: another ledger than the chosen one would do everything a second time
  */
-export async function ledgerOf(RED: NodeAPI, ledgerId: string | undefined): Promise<Ledger> {
+export function ledgerOf(RED: NodeAPI, ledgerId: string | undefined): Promise<Ledger> {
   if (!ledgerId) return useLedger(RED, ledgerFile(RED, undefined), {});
   const chosen = ledgerNode(RED, ledgerId);
   if (!chosen) {
@@ -203,7 +203,7 @@ export function registerPartner<R extends Role>(
 
     this.httpState = () => http?.state();
 
-    this.ledger = async () => {
+    this.ledger = keepLedger(async () => {
       const ledger = await (chosen ? chosen.ledger() : ledgerOf(RED, config.ledger));
       if (!binding) {
         const partner: LedgerPartner = {
@@ -219,7 +219,7 @@ export function registerPartner<R extends Role>(
       }
       await binding.bound;
       return ledger;
-    };
+    });
 
     this.testConnection = async () => {
       let apart: PartnerHttp | undefined;

@@ -9,7 +9,7 @@ import { backOff } from '../ledger/core.ts';
 import { forLog, harmless, withoutPeople } from './log.ts';
 import { whenOpen } from './ledgers.ts';
 import { checkDocument } from './messages.ts';
-import { clearStatus, showStatus, timed, type Status } from './status.ts';
+import { clearStatus, showStatus, timed, translated, type Status } from './status.ts';
 import type { Transaction } from '../ledger/store.ts';
 import type { PartnerNode } from './configs.ts';
 import type { Role } from './catalogue.ts';
@@ -27,7 +27,7 @@ export interface Payload {
   type: string;
 }
 
-/** What a node hands on: a document on its first output, or on a chosen one; several; or nothing. */
+/** What a node hands on: a document on its first output, or on a chosen one; several, which share nothing with each other; or nothing. */
 export type Handed = Payload | Output | Output[] | undefined;
 
 export interface Output {
@@ -104,7 +104,7 @@ export function registerDocumentNode<Accepted extends Payload, Config extends No
     const working: Status = {
       fill: 'blue',
       shape: 'ring',
-      text: () => (inWork === 1 ? 'status.working' : RED._('status.working-on', { count: inWork })),
+      text: () => (inWork === 1 ? 'status.working' : translated(RED, 'status.working-on', { count: inWork })),
     };
     const show = (outcome: Status) => {
       inWork -= 1;
@@ -201,7 +201,7 @@ export async function runStep<Accepted extends Payload, Config extends NodeDef>(
   config: Config,
   definition: DocumentNode<Accepted, Config>,
   msg: DropshipMessage,
-  send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+  send: (msg: (NodeMessageInFlow | null)[]) => void,
   show: (outcome: Status) => void = (outcome) => showStatus(node, outcome),
 ): Promise<void> {
   try {
@@ -219,10 +219,10 @@ async function handle<Accepted extends Payload, Config extends NodeDef>(
   config: Config,
   definition: DocumentNode<Accepted, Config>,
   msg: DropshipMessage,
-  send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+  send: (msg: (NodeMessageInFlow | null)[]) => void,
 ): Promise<Status> {
   const ledger = await definition.ledger(RED, config);
-  const eventId = await eventOf(ledger, node, msg);
+  const eventId = eventOf(msg) ?? (await eventLost(ledger, node, msg));
   ledger.dispatcher.started(eventId);
   let asked: PartnerNode<Role> | undefined;
   try {
@@ -275,27 +275,26 @@ function sendOn(
   RED: NodeAPI,
   msg: DropshipMessage,
   handed: Handed,
-  send: (msg: (NodeMessageInFlow[] | null)[]) => void,
+  send: (msg: (NodeMessageInFlow | null)[]) => void,
 ): void {
   if (handed === undefined) return;
   const outputs = Array.isArray(handed) ? handed : 'port' in handed ? [handed] : [{ port: 0, payload: handed }];
-  const ports: (NodeMessageInFlow[] | null)[] = [];
-  outputs.forEach(({ port, payload }, index) => {
-    while (ports.length <= port) ports.push(null);
-    // The first goes on as the message that came, with whatever else the flow has put on it; further ones are copies.
-    const message: DropshipMessage = index === 0 ? msg : RED.util.cloneMessage(msg);
-    message.payload = payload;
-    (ports[port] ??= []).push(message);
+  // The first goes on as the message that came, with whatever else the flow has put on it; further ones are copies, without the document
+  // that came: each has its own. All are made before one leaves, for from then on the flow may change it.
+  const messages = outputs.map(({ payload }, index): DropshipMessage => {
+    const message = index === 0 ? msg : RED.util.cloneMessage({ ...msg, payload: undefined });
+    return Object.assign(message, { payload });
   });
-  // Copies are made of the untouched message, so the first one's payload is set last.
-  if (outputs[0]) msg.payload = outputs[0].payload;
-  send(ports);
+  // One by one: of several that it is given together, Node-RED copies all but the first.
+  outputs.forEach(({ port }, index) => send([...Array.from({ length: port }, () => null), messages[index] ?? null]));
+}
+
+function eventOf({ eventId }: DropshipMessage): string | undefined {
+  return typeof eventId === 'string' && /^\d{1,15}$/.test(eventId) ? eventId : undefined;
 }
 
 /** @throws ConfigurationMistake `EVENT_LOST`, which is an exception as well: no replay of the event will tell of it */
-async function eventOf(ledger: Ledger, node: Node, msg: DropshipMessage): Promise<string> {
-  const { eventId } = msg;
-  if (typeof eventId === 'string' && /^\d{1,15}$/.test(eventId)) return eventId;
+async function eventLost(ledger: Ledger, node: Node, msg: DropshipMessage): Promise<never> {
   const error = new ConfigurationMistake(
     'EVENT_LOST',
     'The message has no msg.eventId: a node before this one made a new message. In a Function node change msg and "return msg", not a new object.',

@@ -153,30 +153,41 @@ function readBody(request: IncomingMessage, limits: Limits): Promise<Buffer | 't
     let size = 0;
     const end = (body: Buffer | 'too large' | 'too slow') => {
       clearTimeout(timer);
-      request.removeAllListeners('data');
-      // What still comes is thrown away.
-      request.resume();
       resolve(body);
     };
-    const timer = setTimeout(() => end('too slow'), limits.time);
-    if (Number(request.headers['content-length'] ?? 0) > limits.size) return end('too large');
+    /** What still comes is thrown away. */
+    const giveUp = (why: 'too large' | 'too slow') => {
+      request.removeAllListeners('data');
+      request.resume();
+      end(why);
+    };
+    const timer = setTimeout(giveUp, limits.time, 'too slow');
+    if (Number(request.headers['content-length'] ?? 0) > limits.size) return giveUp('too large');
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (size > limits.size) end('too large');
+      if (size > limits.size) giveUp('too large');
       else chunks.push(chunk);
     });
-    request.once('end', () => end(size > limits.size ? 'too large' : Buffer.concat(chunks)));
+    request.once('end', () =>
+      end(size > limits.size ? 'too large' : chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
+    );
     // The sender has gone: nobody hears the answer.
-    request.once('error', () => end('too slow'));
-    request.once('close', () => end('too slow'));
+    request.once('error', () => giveUp('too slow'));
+    request.once('close', () => request.readableEnded || giveUp('too slow'));
   });
 }
 
 /** Headers with all their values: a signature that stands twice must be seen twice, and Node.js joins or drops repetitions. */
-function distinctHeaders(request: IncomingMessage): InboundRequest['headers'] {
-  return Object.fromEntries(
-    Object.entries(request.headersDistinct).map(([name, values]) => [name, values?.length === 1 ? values[0] : values]),
-  );
+function distinctHeaders({ rawHeaders }: IncomingMessage): InboundRequest['headers'] {
+  // Without a prototype, so that a header may be called anything.
+  const headers = Object.create(null) as Record<string, string | string[]>;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    const value = rawHeaders[index + 1]!;
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  return headers;
 }
 
 function targetOf(url: string, mount: string): string | undefined {
@@ -192,12 +203,15 @@ function refusal(status: number, code: string, message: string): Answer {
 
 function send(response: ServerResponse, answer: Answer, headers: Record<string, string> = {}): void {
   if (response.headersSent) return;
+  const body = JSON.stringify(answer.body);
   response.writeHead(answer.status, {
     'content-type': 'application/json; charset=utf-8',
+    // With its length known, the answer leaves in one piece.
+    'content-length': Buffer.byteLength(body),
     ...(answer.retryAfter === undefined ? {} : { 'retry-after': String(answer.retryAfter) }),
     ...headers,
   });
-  response.end(JSON.stringify(answer.body));
+  response.end(body);
 }
 
 /** The part of Express that is needed here: Node-RED's node app may be mounted in the admin app or in a host program's. */

@@ -18,6 +18,9 @@ import { createLog } from './log.ts';
  */
 const open = new Map<string, Promise<Ledger>>();
 
+/** Those of them that are open by now. */
+const opened = new WeakSet<Ledger>();
+
 /** Of ledgers in databases, with their passwords: the newest of each, so that a changed password takes effect with a deploy. */
 const urls = new Map<string, string>();
 
@@ -68,6 +71,10 @@ export function useLedger(
   }
   const opening = openIt(RED, file, settings);
   open.set(file, opening);
+  opening.then(
+    (ledger) => open.get(file) === opening && opened.add(ledger),
+    () => undefined,
+  );
   opening.catch((error: unknown) => {
     if (!(error instanceof TemporaryFault)) return void open.delete(file);
     setTimeout(() => {
@@ -154,7 +161,35 @@ export async function closeLedgers(): Promise<void> {
   const ledgers = [...open.values()];
   open.clear();
   flowsRun = false;
-  for (const ledger of ledgers) await ledger.then((opened) => opened.close()).catch(() => undefined);
+  for (const opening of ledgers) {
+    await opening
+      .then((ledger) => {
+        opened.delete(ledger);
+        return ledger.close();
+      })
+      .catch(() => undefined);
+  }
+}
+
+/**
+ * Asks for the ledger until it has it, and from then on answers with it at once, for as long as it is open: every message of every node asks.
+ * @param ask what may take its time, and what may fail
+ */
+export function keepLedger(ask: () => Promise<Ledger>): () => Promise<Ledger> {
+  let kept: Promise<Ledger> | undefined;
+  let known: Ledger | undefined;
+  return () => {
+    if (kept && known && opened.has(known)) return kept;
+    const asked = ask();
+    asked.then(
+      (ledger) => {
+        known = ledger;
+        kept = asked;
+      },
+      () => undefined,
+    );
+    return asked;
+  };
 }
 
 /** While flows are replaced nothing is emitted; afterwards whatever was in work is emitted again. */

@@ -7,7 +7,7 @@ import { money, parseMoney, type Money } from '../orders/money.ts';
 import type { Offer } from '../orders/offer.ts';
 import { readOffersCsv } from '../orders/offers-csv.ts';
 import { parseQuantity } from '../orders/quantity.ts';
-import { partnersOf, type PartnerConfig } from './configs.ts';
+import { partnersOf, type PartnerConfig, type PartnerNode } from './configs.ts';
 import type { DropshipMessage } from './document-node.ts';
 
 /** Where a `supplier-route` node takes its offers from. */
@@ -31,7 +31,7 @@ export interface OfferRow {
 }
 
 /**
- * The offers as they stand now.
+ * The offers as they stand now. They are kept for the next order: nobody changes them.
  * @throws ConfigurationMistake `OFFERS_MISSING`, `OFFERS_INVALID`
  */
 export async function offersOf(config: OfferSource, msg: DropshipMessage, ledger: Ledger): Promise<Offer[]> {
@@ -50,10 +50,40 @@ export async function offersOf(config: OfferSource, msg: DropshipMessage, ledger
       return offers.map((row: unknown, index) => readOffer(row, `msg.offers[${index}]`));
     }
     case 'ledger':
-      return ledger.transact('read offers', storedOffers);
+      return ledger.core.read(storedOffers);
     default:
-      return (config.offers ?? []).map((row, index) => readOffer(row, `Row ${index + 1} of the table`));
+      return offersOfTable(config.offers ?? []);
   }
+}
+
+/** Tables that were read before. A deploy brings another table. */
+const tables = new WeakMap<OfferRow[], Offer[]>();
+
+function offersOfTable(rows: OfferRow[]): Offer[] {
+  const known = tables.get(rows);
+  if (known) return known;
+  const offers = rows.map((row, index) => readOffer(row, `Row ${index + 1} of the table`));
+  tables.set(rows, offers);
+  return offers;
+}
+
+const byArticle = new WeakMap<Offer[], Map<string, Offer[]>>();
+
+/** The offers for the articles of some lines: an assortment is large, an order is small. */
+export function offersFor(lines: readonly { sku: string }[], offers: Offer[]): Offer[] {
+  const articles = byArticle.get(offers) ?? groupByArticle(offers);
+  byArticle.set(offers, articles);
+  return [...new Set(lines.map(({ sku }) => sku))].flatMap((sku) => articles.get(sku) ?? []);
+}
+
+function groupByArticle(offers: Offer[]): Map<string, Offer[]> {
+  const articles = new Map<string, Offer[]>();
+  for (const offer of offers) {
+    const found = articles.get(offer.sku);
+    if (found) found.push(offer);
+    else articles.set(offer.sku, [offer]);
+  }
+  return articles;
 }
 
 /** Files by path; read again when they change. A file that is just being written keeps the offers of before. */
@@ -123,8 +153,17 @@ function stockOf(text: string): string {
 
 /** What routing must know of the suppliers that are configured on this ledger. */
 export function supplierTerms(ledgerFile: string): SupplierTerms[] {
-  return partnersOf(ledgerFile, 'supplier').map(({ reference, settings }) => termsOf(reference, settings));
+  return partnersOf(ledgerFile, 'supplier').map((supplier) => {
+    const known = terms.get(supplier);
+    if (known) return known;
+    const read = termsOf(supplier.reference, supplier.settings);
+    terms.set(supplier, read);
+    return read;
+  });
 }
+
+/** Read once for each config node: a deploy that changes one makes it anew. */
+const terms = new WeakMap<PartnerNode, SupplierTerms>();
 
 function termsOf(reference: string, config: PartnerConfig): SupplierTerms {
   const text = (name: string) => String(config[name] ?? '').trim();

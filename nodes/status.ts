@@ -29,6 +29,7 @@ export function showStatus(node: Node, status: Status, passing = false): void {
   let line = lines.get(node);
   if (!line) lines.set(node, (line = { shown: '', shownAt: 0, latest: {}, timer: undefined }));
   line.latest = status;
+  if (passing && line.timer) return;
   const wait = line.shownAt + EVERY - Date.now();
   if (wait <= 0 && !passing) return publish(node, line);
   line.timer ??= setTimeout(publish, Math.max(wait, passing ? EVERY : 0), node, line).unref();
@@ -55,5 +56,25 @@ export function clearStatus(node: Node): void {
 
 /** "done 14:05": the editor cannot fill in texts, so these are made here, in the language of the server. */
 export function timed(RED: NodeAPI, key: string, at: number = Date.now()): () => string {
-  return () => RED._(key, { time: new Date(at).toTimeString().slice(0, 5) });
+  return () => translated(RED, key, { time: new Date(at).toTimeString().slice(0, 5) });
+}
+
+/** Texts that were made before: under load the same ones come again and again, and to look one up takes as long as a step. */
+const translations = new WeakMap<NodeAPI, Map<string, string>>();
+
+/** Most texts that are kept; a time of day or a number is in most of them, so the old ones are soon of no use. */
+const MOST_TEXTS = 200;
+
+/** A text of the node's own catalogue, in the language of the server. */
+export function translated(RED: NodeAPI, key: string, values: Record<string, string | number>): string {
+  const texts = translations.get(RED) ?? new Map<string, string>();
+  translations.set(RED, texts);
+  const which = [key, ...Object.values(values)].join(' ');
+  const known = texts.get(which);
+  if (known !== undefined) return known;
+  const text = RED._(key, values);
+  if (texts.size >= MOST_TEXTS) texts.clear();
+  // A catalogue that is not loaded yet answers with the key.
+  if (text !== key) texts.set(which, text);
+  return text;
 }

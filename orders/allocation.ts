@@ -3,7 +3,7 @@ import { leastWeight, type Item, type Parcel } from './least-cost.ts';
 import { decimal, describeMoney, money, sum, times, type Money } from './money.ts';
 import type { Offer } from './offer.ts';
 import type { AffectedLine } from './order.ts';
-import { add, quantityFromMillionths, quantityToMillionths, subtract, type Quantity } from './quantity.ts';
+import { add, subtract, toMillionths, written, type Quantity } from './quantity.ts';
 import { describeRule, ruleHolds, type RoutingRule } from './routing-rules.ts';
 
 /** Who delivers what, and why. */
@@ -103,7 +103,7 @@ interface Candidate {
   /** Why it cannot be used. */
   obstacle?: string;
   /** On the shelf and free, in millionths; undefined: as much as anyone wants. */
-  free?: bigint;
+  free?: number;
   days?: number;
   preferred: boolean;
 }
@@ -111,14 +111,15 @@ interface Candidate {
 /** One SKU of the order with all that is wanted of it. */
 interface Want {
   sku: string;
-  wanted: bigint;
+  /** In millionths. */
+  wanted: number;
   candidates: Candidate[];
   usable: Candidate[];
   /** Somebody is preferred for it by a rule. */
   hasPreferred: boolean;
 }
 
-const ONE = 1_000_000n;
+const ONE = 1_000_000;
 
 /**
  * Finds who delivers what: as much as can be delivered; of that, as much as possible from preferred suppliers; then what the strategy
@@ -137,7 +138,7 @@ export function allocate(question: RoutingQuestion): Allocation {
   const takes = wants.map((want, item) =>
     want.usable.map((candidate, source) => ({
       candidate,
-      rest: BigInt(solution.units[item]?.[source] ?? 0) * grain,
+      rest: (solution.units[item]?.[source] ?? 0) * grain,
     })),
   );
 
@@ -151,13 +152,13 @@ export function allocate(question: RoutingQuestion): Allocation {
     const want = wants[index];
     if (!want) continue;
     const given = new Map<Candidate, Quantity>();
-    let rest = quantityToMillionths(line.quantity);
+    let rest = toMillionths(line.quantity);
     for (const take of takes[index] ?? []) {
-      const part = take.rest < rest ? take.rest : rest;
-      if (part <= 0n) continue;
+      const part = Math.min(take.rest, rest);
+      if (part <= 0) continue;
       take.rest -= part;
       rest -= part;
-      given.set(take.candidate, quantityFromMillionths(part));
+      given.set(take.candidate, written(part));
     }
     const told = explain(question, line, want, given, currency, nameOf);
     explanation.push(told);
@@ -172,8 +173,8 @@ export function allocate(question: RoutingQuestion): Allocation {
         reason: told.sentence,
       });
     }
-    if (rest > 0n) {
-      const quantity = quantityFromMillionths(rest);
+    if (rest > 0) {
+      const quantity = written(rest);
       undeliverable.push({ orderLine: line.orderLine, sku: line.sku, quantity, reason: told.sentence });
     }
   }
@@ -201,9 +202,9 @@ function currencyOf(question: RoutingQuestion): string {
 }
 
 function wantsOf(question: RoutingQuestion, suppliers: SupplierTerms[], currency: string): Want[] {
-  const wanted = new Map<string, bigint>();
+  const wanted = new Map<string, number>();
   for (const line of question.lines) {
-    wanted.set(line.sku, (wanted.get(line.sku) ?? 0n) + quantityToMillionths(line.quantity));
+    wanted.set(line.sku, (wanted.get(line.sku) ?? 0) + toMillionths(line.quantity));
   }
   const ranks = new Map(suppliers.map((terms, rank) => [terms.supplier, rank]));
   const offers = new Map<string, Offer[]>();
@@ -230,7 +231,7 @@ function wantsOf(question: RoutingQuestion, suppliers: SupplierTerms[], currency
       const rank = ranks.get(offer.supplier);
       const terms = rank === undefined ? undefined : suppliers[rank];
       const taken = promised.get(JSON.stringify([offer.supplier, sku])) ?? '0';
-      const free = offer.stock === undefined ? undefined : quantityToMillionths(subtract(offer.stock, taken));
+      const free = offer.stock === undefined ? undefined : toMillionths(subtract(offer.stock, taken));
       const obstacle = obstacleOf(question, offer, terms, rules, currency, free, taken);
       const days = offer.leadTimeDays ?? terms?.leadTimeDays;
       return {
@@ -253,7 +254,7 @@ function wantsOf(question: RoutingQuestion, suppliers: SupplierTerms[], currency
     const usable: Candidate[] = [];
     for (const candidate of candidates) {
       if (candidate.obstacle !== undefined) continue;
-      const least = quantityToMillionths(candidate.offer.minimumQuantity ?? '0');
+      const least = toMillionths(candidate.offer.minimumQuantity ?? '0');
       const most = candidate.free === undefined || candidate.free > quantity ? quantity : candidate.free;
       if (least > most) {
         candidate.obstacle = `sells ${candidate.offer.minimumQuantity} or more`;
@@ -274,7 +275,7 @@ function obstacleOf(
   terms: SupplierTerms | undefined,
   rules: readonly RoutingRule[],
   currency: string,
-  free: bigint | undefined,
+  free: number | undefined,
   taken: Quantity,
 ): string | undefined {
   if (!terms) return 'is no supplier of this ledger';
@@ -302,8 +303,8 @@ function obstacleOf(
   if (terms.openOrderLimit !== undefined && (terms.openOrders ?? 0) >= terms.openOrderLimit) {
     return `has ${terms.openOrders ?? 0} open orders and takes ${terms.openOrderLimit}`;
   }
-  if (free !== undefined && (question.wholeUnits ? free < ONE : free <= 0n)) {
-    return quantityToMillionths(offer.stock ?? '0') === 0n
+  if (free !== undefined && (question.wholeUnits ? free < ONE : free <= 0)) {
+    return toMillionths(offer.stock ?? '0') === 0
       ? 'has none in stock'
       : `has ${offer.stock} in stock${taken === '0' ? '' : `, promised to other orders: ${taken}`}`;
   }
@@ -311,19 +312,19 @@ function obstacleOf(
 }
 
 /** The largest quantity that all quantities are multiples of, in millionths: the search counts in it. */
-function grainOf(question: RoutingQuestion, wants: Want[], used: SupplierTerms[]): bigint {
+function grainOf(question: RoutingQuestion, wants: Want[], used: SupplierTerms[]): number {
   if (question.wholeUnits) return ONE;
-  let grain = 0n;
+  let grain = 0;
   for (const want of wants) {
     grain = commonDivisor(grain, want.wanted);
     for (const candidate of want.usable) {
       if (candidate.free !== undefined && candidate.free < want.wanted) grain = commonDivisor(grain, candidate.free);
-      grain = commonDivisor(grain, quantityToMillionths(candidate.offer.minimumQuantity ?? '0'));
+      grain = commonDivisor(grain, toMillionths(candidate.offer.minimumQuantity ?? '0'));
     }
   }
   // Where thresholds may split a quantity anywhere, whole units are fine enough to split at.
   if (used.some((terms) => terms.minimumOrder || terms.freeShippingFrom)) grain = commonDivisor(grain, ONE);
-  return grain > 0n ? grain : ONE;
+  return grain > 0 ? grain : ONE;
 }
 
 /** The question in numbers: tiers of the objective become digits of one weight. */
@@ -332,10 +333,10 @@ function problemOf(
   wants: Want[],
   used: SupplierTerms[],
   currency: string,
-  grain: bigint,
+  grain: number,
 ): { items: Item[]; suppliers: Parcel[]; undelivered: number; integral: boolean; effort: number } {
-  const scale = Number(grain) / Number(ONE);
-  const units = wants.map((want) => Number(want.wanted / grain));
+  const scale = grain / ONE;
+  const units = wants.map((want) => Math.floor(want.wanted / grain));
   const all = units.reduce((sum, each) => sum + each, 0);
   const minor = (amount: Money | undefined) => amount?.minor ?? 0;
   const places = new Map(used.map((terms, place) => [terms, place]));
@@ -379,7 +380,7 @@ function problemOf(
       const { offer } = candidate;
       const place = places.get(candidate.terms!) ?? 0;
       const dislike = want.hasPreferred && !candidate.preferred ? preferred : 0;
-      const free = candidate.free === undefined ? Infinity : Number(candidate.free / grain);
+      const free = candidate.free === undefined ? Infinity : Math.floor(candidate.free / grain);
       return {
         candidate,
         source: {
@@ -387,7 +388,7 @@ function problemOf(
           weight: dislike + wish(candidate) * wished + offer.unitCost.minor * scale * cost + place * tie,
           goods: offer.unitCost.minor * scale,
           most: Math.min(free, units[i]!),
-          least: Math.ceil(Number(quantityToMillionths(offer.minimumQuantity ?? '0')) / Number(grain)),
+          least: Math.ceil(toMillionths(offer.minimumQuantity ?? '0') / grain),
         },
       };
     });
@@ -427,14 +428,14 @@ function explain(
   nameOf: (supplier: string) => string,
 ): Explanation {
   const dearest = Math.max(0, ...[...given.keys()].map((each) => each.offer.unitCost.minor));
-  let missing = quantityToMillionths(line.quantity);
-  for (const quantity of given.values()) missing -= quantityToMillionths(quantity);
+  let missing = toMillionths(line.quantity);
+  for (const quantity of given.values()) missing -= toMillionths(quantity);
   const told = want.candidates.map((candidate) => {
     const { offer } = candidate;
     const quantity = given.get(candidate) ?? '0';
     const verdict = given.has(candidate)
       ? `${quantity} of ${line.quantity} at ${decimal(offer.unitCost)}`
-      : (candidate.obstacle ?? (missing > 0n ? notReached(candidate) : notChosen(question, candidate, given, dearest)));
+      : (candidate.obstacle ?? (missing > 0 ? notReached(candidate) : notChosen(question, candidate, given, dearest)));
     return { candidate, quantity, verdict };
   });
   const chosen = told
@@ -443,7 +444,7 @@ function explain(
   const others = told
     .filter((each) => !given.has(each.candidate))
     .map((each) => `${nameOf(each.candidate.offer.supplier)} ${each.verdict}`);
-  const nobody = missing > 0n ? [`nobody can deliver ${quantityFromMillionths(missing)} of ${line.sku}`] : [];
+  const nobody = missing > 0 ? [`nobody can deliver ${written(missing)} of ${line.sku}`] : [];
   const none = want.candidates.length === 0 ? ['no supplier offers it'] : [];
   const sentence = [...chosen, ...nobody, ...others.slice(0, 5), ...none].join('; ');
   return {
@@ -460,8 +461,7 @@ function explain(
 
 /** Why a usable offer does not help with what is missing: its minimum order, or other lines took the stock. */
 function notReached({ offer, terms, free }: Candidate): string {
-  const has =
-    free === undefined ? `asks for ${decimal(offer.unitCost)}` : `has ${quantityFromMillionths(free)} in stock`;
+  const has = free === undefined ? `asks for ${decimal(offer.unitCost)}` : `has ${written(free)} in stock`;
   return terms?.minimumOrder ? `${has}, and takes orders from ${describeMoney(terms.minimumOrder)}` : has;
 }
 
@@ -484,7 +484,7 @@ function notChosen(
   }
   if (question.strategy === 'fewest-parcels') return `asks for ${cost}, would be one more parcel`;
   if (offer.unitCost.minor === dearest) return `asks for ${cost} as well`;
-  if (candidate.free !== undefined && candidate.free < quantityToMillionths([...given.values()][0] ?? '0')) {
+  if (candidate.free !== undefined && candidate.free < toMillionths([...given.values()][0] ?? '0')) {
     return `has ${shelf(candidate)} in stock at ${cost}, and another parcel would cost more`;
   }
   return `asks for ${cost}, but with its parcel the order would cost more`;
@@ -495,7 +495,7 @@ function slower(candidate: Candidate, than: Candidate): boolean {
 }
 
 function shelf(candidate: Candidate): Quantity {
-  return quantityFromMillionths(candidate.free ?? 0n);
+  return written(candidate.free ?? 0);
 }
 
 /** An offer with its fields in one order, to compare. */
@@ -510,8 +510,8 @@ function ordered(offer: Offer): unknown[] {
   ];
 }
 
-function commonDivisor(a: bigint, b: bigint): bigint {
-  while (b > 0n) [a, b] = [b, a % b];
+function commonDivisor(a: number, b: number): number {
+  while (b > 0) [a, b] = [b, a % b];
   return a;
 }
 

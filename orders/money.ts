@@ -1,6 +1,6 @@
 import { BusinessRefusal } from './errors.ts';
 import { exponentOf } from './currencies.ts';
-import { quantityToMillionths, type Quantity } from './quantity.ts';
+import { toMillionths, type Quantity } from './quantity.ts';
 
 /**
  * An amount of money: integer minor units (cents, pence; yen as they are) and the ISO 4217 code.
@@ -63,7 +63,17 @@ export function sum(amounts: Iterable<Money>, currency: string): Money {
 
 /** Price times quantity, rounded half up (away from zero) to a whole minor unit. */
 export function times(price: Money, quantity: Quantity): Money {
-  const product = BigInt(price.minor) * quantityToMillionths(quantity);
+  const millionths = toMillionths(quantity);
+  const product = price.minor * millionths;
+  if (!Number.isSafeInteger(product) || !Number.isInteger(price.minor)) return timesLarge(price, millionths);
+  const rest = product % 1_000_000;
+  const whole = (product - rest) / 1_000_000;
+  return money(Math.abs(rest) < 500_000 ? whole : whole + Math.sign(rest), price.currency);
+}
+
+/** What a number does not hold exactly on the way. */
+function timesLarge(price: Money, millionths: number): Money {
+  const product = BigInt(price.minor) * BigInt(millionths);
   const half = product < 0n ? -500_000n : 500_000n;
   return money(Number((product + half) / 1_000_000n), price.currency);
 }

@@ -64,7 +64,8 @@ export type PurchaseOrderState = 'allocated' | 'sent' | 'acknowledged' | 'partly
 
 /**
  * One purchase order per supplier of the allocation, in the allocation's order. Numbers are `<order.id>-<n>` and go on after
- * `existing`, all purchase orders that the order ever had.
+ * `existing`, all purchase orders that the order ever had. They share nothing with each other, the order or the offers: each goes its own way
+ * through a flow that may change it.
  * @throws BusinessRefusal `LINE_UNKNOWN` when the allocation names a line that the order does not have
  */
 export function createPurchaseOrders(
@@ -90,7 +91,7 @@ export function createPurchaseOrders(
           ...(line.supplierSku === undefined ? {} : { supplierSku: line.supplierSku }),
           name: orderLine.name,
           quantity: line.quantity,
-          unitCost: line.unitCost,
+          unitCost: { ...line.unitCost },
           accepted: '0',
           freed: '0',
           shipped: '0',
@@ -105,7 +106,7 @@ export function createPurchaseOrders(
       round: context.round,
       createdAt: context.at,
       currency: parcel.shipping.currency,
-      shipTo: order.shipTo,
+      shipTo: { ...order.shipTo },
       lines,
       shipping: parcel.shipping,
       total: money(0, parcel.shipping.currency),

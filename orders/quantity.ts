@@ -7,7 +7,8 @@ import { BusinessRefusal } from './errors.ts';
 export type Quantity = string;
 
 const PATTERN = /^(\d{1,9})(?:\.(\d{1,6}))?$/;
-const ONE = 1_000_000n;
+const WHOLE = /^\d{1,9}$/;
+const ONE = 1_000_000;
 
 /**
  * Reads what a partner sent (3, "3", "3.000", "0.50") into the one written form ("3", "0.5").
@@ -15,51 +16,78 @@ const ONE = 1_000_000n;
  */
 export function parseQuantity(value: unknown): Quantity {
   const text = typeof value === 'number' || typeof value === 'string' ? String(value).trim() : '';
-  const match = PATTERN.exec(text.replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, ''));
-  if (!match || BigInt(match[1] ?? '0') * ONE + BigInt((match[2] ?? '').padEnd(6, '0')) <= 0n) {
+  const millionths = WHOLE.test(text)
+    ? Number(text) * ONE
+    : fraction(text.replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, ''));
+  if (millionths === undefined || millionths <= 0) {
     throw new BusinessRefusal(
       'QUANTITY_INVALID',
       `"${text.slice(0, 40)}" is not a quantity. Send a positive number below 1,000,000,000 with at most six decimals.`,
     );
   }
-  return quantityFromMillionths(BigInt(match[1] ?? '0') * ONE + BigInt((match[2] ?? '').padEnd(6, '0')));
+  return written(millionths);
 }
 
-/** A quantity as an exact integer number of millionths. The one place where quantities become numbers. */
+/** A quantity as an exact integer number of millionths, for arithmetic that may leave the range of a number. */
 export function quantityToMillionths(quantity: Quantity): bigint {
-  const match = PATTERN.exec(quantity);
-  if (!match) throw new BusinessRefusal('QUANTITY_INVALID', `"${String(quantity).slice(0, 40)}" is not a quantity.`);
-  return BigInt(match[1] ?? '0') * ONE + BigInt((match[2] ?? '').padEnd(6, '0'));
+  return BigInt(toMillionths(quantity));
 }
 
 /** The written form of a number of millionths; negative numbers are a mistake of the caller and become "0". */
 export function quantityFromMillionths(millionths: bigint): Quantity {
   if (millionths <= 0n) return '0';
-  const fraction = (millionths % ONE).toString().padStart(6, '0').replace(/0+$/, '');
-  return fraction ? `${millionths / ONE}.${fraction}` : `${millionths / ONE}`;
+  const one = BigInt(ONE);
+  const decimals = decimalsOf((millionths % one).toString());
+  return decimals ? `${millionths / one}.${decimals}` : `${millionths / one}`;
+}
+
+/** A quantity in millionths, below 10^15: as a number exact, and so are sums of nine. The one place where quantities become numbers. */
+export function toMillionths(quantity: Quantity): number {
+  // By far the most are whole.
+  if (WHOLE.test(quantity)) return Number(quantity) * ONE;
+  const millionths = fraction(quantity);
+  if (millionths === undefined)
+    throw new BusinessRefusal('QUANTITY_INVALID', `"${String(quantity).slice(0, 40)}" is not a quantity.`);
+  return millionths;
+}
+
+function fraction(text: string): number | undefined {
+  const match = PATTERN.exec(text);
+  return match ? Number(match[1]) * ONE + Number((match[2] ?? '').padEnd(6, '0')) : undefined;
+}
+
+/** The written form of so many millionths, an exact number; negative numbers become "0". */
+export function written(millionths: number): Quantity {
+  if (millionths <= 0) return '0';
+  const rest = millionths % ONE;
+  const whole = String((millionths - rest) / ONE);
+  return rest === 0 ? whole : `${whole}.${decimalsOf(String(rest))}`;
+}
+
+function decimalsOf(millionths: string): string {
+  return millionths.padStart(6, '0').replace(/0+$/, '');
 }
 
 export function add(a: Quantity, b: Quantity): Quantity {
-  return quantityFromMillionths(quantityToMillionths(a) + quantityToMillionths(b));
+  return written(toMillionths(a) + toMillionths(b));
 }
 
 /** a - b, never below zero. */
 export function subtract(a: Quantity, b: Quantity): Quantity {
-  return quantityFromMillionths(quantityToMillionths(a) - quantityToMillionths(b));
+  return written(toMillionths(a) - toMillionths(b));
 }
 
 /** Negative, zero or positive like any comparison. */
 export function compare(a: Quantity, b: Quantity): number {
-  const difference = quantityToMillionths(a) - quantityToMillionths(b);
-  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
+  return Math.sign(toMillionths(a) - toMillionths(b));
 }
 
 export function isZero(quantity: Quantity): boolean {
-  return quantityToMillionths(quantity) === 0n;
+  return toMillionths(quantity) === 0;
 }
 
 export function isWhole(quantity: Quantity): boolean {
-  return quantityToMillionths(quantity) % ONE === 0n;
+  return toMillionths(quantity) % ONE === 0;
 }
 
 export function total(quantities: Iterable<Quantity>): Quantity {
@@ -70,7 +98,7 @@ export function total(quantities: Iterable<Quantity>): Quantity {
 
 /** The one written form of a quantity that may be zero: "3.0" is "3". */
 export function normalQuantity(quantity: Quantity): Quantity {
-  return quantityFromMillionths(quantityToMillionths(quantity));
+  return written(toMillionths(quantity));
 }
 
 /** The smaller of two. */

@@ -2,21 +2,69 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { promisify } from 'node:util';
 import { brotliDecompress, constants, inflateRaw, unzip } from 'node:zlib';
-import { getAdapter, type AxiosAdapter, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
-import { Agent, type Dispatcher } from 'undici';
+import {
+  AxiosHeaders,
+  getAdapter,
+  type AxiosAdapter,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+  type RawAxiosResponseHeaders,
+} from 'axios';
+import type { Dispatcher } from 'undici';
+import { Connections } from './connections.ts';
+import { Deadlines, type Timed } from './deadlines.ts';
 
 export interface HttpAdapter {
-  /** For `adapter` of an axios instance. It throws `CallError`. */
+  /**
+   * To be called by itself, or as the `adapter` of an axios instance: takes `url`, `method`, and an `Outgoing` as `data`, and gives an
+   * `HttpResponse` as `data`. It throws `CallError`.
+   */
   adapter: AxiosAdapter;
   /** Ends idle connections; calls under way go on, and so may later ones, each on a connection of its own. */
   close(): void;
 }
 
 export interface AdapterOptions {
-  /** Most connections to one address. */
+  /** Most connections to one address that are kept. */
   connections: number;
   /** Milliseconds that a connection may take to stand. */
   connectTimeout: number;
+  /** Largest answer in bytes, as it comes and unpacked. */
+  maxAnswer: number;
+  /** Largest body of a request in bytes. */
+  maxBody: number;
+}
+
+/**
+ * What a call carries, as `data` of axios' config: an instance of a class goes through axios as it is, where `headers` of the config
+ * would be merged and brought into form for each call, which costs more than sending it.
+ */
+export class Outgoing {
+  /** Lower-case names; the adapter adds its own. */
+  readonly headers: Record<string, string>;
+  readonly body: string | undefined;
+  /** Milliseconds for the whole call; 0 for as long as it takes. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+
+  constructor(
+    headers: Record<string, string>,
+    body: string | undefined,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.headers = headers;
+    this.body = body;
+    this.timeout = timeout;
+    this.signal = signal;
+  }
+}
+
+export interface HttpResponse {
+  status: number;
+  /** Lower-case names. */
+  headers: Record<string, string>;
+  text: string;
 }
 
 /** A call without an answer. It holds nothing of the request: no credentials, no body. */
@@ -34,12 +82,6 @@ export class CallError extends Error {
   }
 }
 
-/** What an interceptor may set and we keep to; the rest of axios' options is for its own adapter. */
-type Config = Pick<
-  InternalAxiosRequestConfig,
-  'url' | 'method' | 'headers' | 'data' | 'timeout' | 'signal' | 'maxContentLength' | 'maxBodyLength'
->;
-
 /**
  * Axios over undici: a third of the processor time that axios' own adapter takes for a call, and it tells when a call has begun to
  * leave the machine. Where the environment names a proxy axios' own does the work.
@@ -55,148 +97,191 @@ function hasProxy(environment: NodeJS.ProcessEnv): boolean {
   );
 }
 
-function overUndici({ connections, connectTimeout }: AdapterOptions): HttpAdapter {
-  const pool = (pipelining: 0 | 1) =>
-    new Agent({
-      connections,
-      // 1: one call at a time on a connection, which is kept for the next; 0: a connection for each call.
-      pipelining,
-      // The time-out is for the whole call and kept here.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: connectTimeout },
-    });
-  let agent = pool(1);
+function overUndici({ connections: kept, connectTimeout, maxAnswer, maxBody }: AdapterOptions): HttpAdapter {
+  const connections = new Connections(kept, connectTimeout);
+  const deadlines = new Deadlines();
+  const targetOf = rememberTargets();
 
   return {
     adapter: (config) =>
       new Promise((resolve, reject) => {
-        dispatch(agent, config, resolve, reject);
+        const outgoing = config.data as Outgoing;
+        const { headers, body, signal } = outgoing;
+        const target = targetOf(config.url ?? '');
+        // A character takes three bytes at the most.
+        if (body !== undefined && body.length * 3 > maxBody && Buffer.byteLength(body) > maxBody)
+          throw new CallError(`the body is larger than ${maxBody} bytes`, 'ERR_BAD_REQUEST', false);
+        if (signal?.aborted) throw new CallError('cancelled', 'ERR_CANCELED', false);
+        headers['accept-encoding'] ??= 'gzip, deflate, br';
+        headers['user-agent'] ??= 'Dropline';
+        if (target.authorization !== undefined) headers['authorization'] = target.authorization;
+        connections.dispatch(
+          target.origin,
+          {
+            path: target.path,
+            method: config.method!.toUpperCase() as Dispatcher.HttpMethod,
+            headers,
+            // An empty text is no body at all: undici would not send its length.
+            body: body || null,
+          },
+          new Call(outgoing, maxAnswer, deadlines, (answer) => resolve(responseTo(config, answer)), reject),
+        );
       }),
-    close() {
-      // Graceful: what is under way goes on. Not `destroy`, which would reset it: a deploy must not put an order in doubt.
-      agent.close(() => undefined);
-      agent = pool(0);
-    },
+    close: () => connections.close(),
   };
 }
 
-function dispatch(
-  agent: Agent,
-  config: Config,
-  resolve: (response: AxiosResponse) => void,
-  reject: (error: unknown) => void,
-): void {
-  const { timeout = 0, maxContentLength = -1 } = config;
-  const signal = config.signal as AbortSignal | undefined;
-  const { origin, path, headers, body } = requestOf(config);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  let status = 0;
-  let statusText = '';
-  let answered: Record<string, string> = {};
+/** What axios would bring into form and nobody reads: the headers are in the answer. */
+const NO_HEADERS = new AxiosHeaders();
+
+function responseTo(config: InternalAxiosRequestConfig, answer: HttpResponse): AxiosResponse<HttpResponse> {
+  return { data: answer, status: answer.status, statusText: '', headers: NO_HEADERS, config };
+}
+
+/** One call on a connection, from its being queued to its answer. */
+class Call implements Dispatcher.DispatchHandler, Timed {
+  readonly deadline: number;
+  readonly #timeout: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #maxAnswer: number;
+  readonly #deadlines: Deadlines;
+  readonly #resolve: (answer: HttpResponse) => void;
+  readonly #reject: (error: unknown) => void;
   /** Set once the call has a connection and begins to be written. */
-  let controller: Dispatcher.DispatchController | undefined;
-  let isOver = false;
+  #controller: Dispatcher.DispatchController | undefined;
+  #isOver = false;
+  #status = 0;
+  #headers: Record<string, string> = {};
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
 
-  const timer = timeout > 0 ? setTimeout(timedOut, timeout) : undefined;
-  signal?.addEventListener('abort', cancelled, { once: true });
-
-  function timedOut(): void {
-    stop(`no answer within ${timeout} ms`, 'ETIMEDOUT');
+  constructor(
+    { timeout, signal }: Outgoing,
+    maxAnswer: number,
+    deadlines: Deadlines,
+    resolve: (answer: HttpResponse) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.deadline = timeout > 0 ? performance.now() + timeout : Infinity;
+    this.#timeout = timeout;
+    this.#signal = signal;
+    this.#maxAnswer = maxAnswer;
+    this.#deadlines = deadlines;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    deadlines.add(this);
+    signal?.addEventListener('abort', this);
   }
 
-  function cancelled(): void {
-    stop('cancelled', 'ERR_CANCELED');
+  timedOut(): void {
+    this.#stop(`no answer within ${this.#timeout} ms`, 'ETIMEDOUT');
   }
 
-  function stop(message: string, code: string): void {
-    const error = new CallError(message, code, controller !== undefined);
-    fail(error);
-    controller?.abort(error);
+  /** The call is cancelled. */
+  handleEvent(): void {
+    this.#stop('cancelled', 'ERR_CANCELED');
   }
 
-  function fail(error: CallError): void {
-    if (isOver) return;
-    end();
-    reject(error);
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    // Given up while it waited for a connection: nothing is written.
+    if (this.#isOver) controller.abort(new CallError('given up', 'ERR_CANCELED', false));
+    else this.#controller = controller;
   }
 
-  function end(): void {
-    isOver = true;
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', cancelled);
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    // An informational answer (1xx) is followed by the real one.
+    this.#status = status;
+    this.#headers = plain(headers);
   }
 
-  agent.dispatch(
-    { origin, path, method: config.method!.toUpperCase(), headers, body },
-    {
-      onRequestStart(begun) {
-        // Given up while it waited for a connection: nothing is written.
-        if (isOver) begun.abort(new CallError('given up', 'ERR_CANCELED', false));
-        else controller = begun;
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#size += chunk.length;
+    if (this.#size > this.#maxAnswer)
+      this.#stop(`the answer is larger than ${this.#maxAnswer} bytes`, 'ERR_BAD_RESPONSE');
+    else this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    if (this.#isOver) return;
+    this.#end();
+    const raw = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
+    const encoding = this.#headers['content-encoding'];
+    if (!encoding || raw.length === 0) return this.#answer(raw);
+    decompress(raw, encoding.toLowerCase(), this.#maxAnswer).then(
+      (data) => {
+        delete this.#headers['content-encoding'];
+        this.#answer(data);
       },
-      onResponseStart(_, code, received, text = '') {
-        // An informational answer (1xx) is followed by the real one.
-        status = code;
-        statusText = text;
-        answered = plain(received);
-      },
-      onResponseData(_, chunk) {
-        size += chunk.length;
-        if (maxContentLength >= 0 && size > maxContentLength) stop(tooLarge(maxContentLength), 'ERR_BAD_RESPONSE');
-        else chunks.push(chunk);
-      },
-      onResponseEnd() {
-        if (isOver) return;
-        end();
-        const encoding = answered['content-encoding']?.toLowerCase();
-        const finish = (data: Buffer) => {
-          resolve({
-            data: textOf(data),
-            status,
-            statusText,
-            headers: answered,
-            config: config as InternalAxiosRequestConfig,
-          });
-        };
-        const raw = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
-        if (!encoding || raw.length === 0) return finish(raw);
-        decompress(raw, encoding, maxContentLength).then(
-          (data) => {
-            delete answered['content-encoding'];
-            finish(data);
-          },
-          (thrown: unknown) => reject(callError(thrown, true)),
-        );
-      },
-      onResponseError(_, error) {
-        fail(callError(error, controller !== undefined));
-      },
-    },
-  );
+      (thrown: unknown) => this.#reject(callError(thrown, true)),
+    );
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.#fail(callError(error, this.#controller !== undefined));
+  }
+
+  #answer(data: Buffer): void {
+    this.#resolve({ status: this.#status, headers: this.#headers, text: textOf(data) });
+  }
+
+  #stop(message: string, code: string): void {
+    const error = new CallError(message, code, this.#controller !== undefined);
+    this.#fail(error);
+    this.#controller?.abort(error);
+  }
+
+  #fail(error: CallError): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#reject(error);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#deadlines.delete(this);
+    this.#signal?.removeEventListener('abort', this);
+  }
+}
+
+/** Where a call goes. */
+interface Target {
+  origin: string;
+  path: string;
+  /** User and password of the address, as a header. */
+  authorization: string | undefined;
+}
+
+/** Most addresses that are remembered: most calls of a partner go to a few. */
+const REMEMBERED = 64;
+
+function rememberTargets(): (url: string) => Target {
+  const known = new Map<string, Target>();
+  return (url) => {
+    let target = known.get(url);
+    if (!target) {
+      target = readTarget(url);
+      if (known.size >= REMEMBERED) known.clear();
+      known.set(url, target);
+    }
+    return target;
+  };
 }
 
 /** @throws CallError `ERR_BAD_REQUEST`, not sent */
-function requestOf({ url = '', headers, data, maxBodyLength = -1 }: Config) {
-  const address = URL.canParse(url) ? new URL(url) : undefined;
+function readTarget(url: string): Target {
+  const address = URL.parse(url);
   if (address?.protocol !== 'http:' && address?.protocol !== 'https:')
     throw new CallError('not an http(s) address', 'ERR_BAD_REQUEST', false);
-  const body = (data ?? undefined) as string | Buffer | undefined;
-  if (body !== undefined && maxBodyLength >= 0 && Buffer.byteLength(body) > maxBodyLength)
-    throw new CallError(`the body is larger than ${maxBodyLength} bytes`, 'ERR_BAD_REQUEST', false);
-  headers.set('accept-encoding', 'gzip, deflate, br', false);
-  headers.set('user-agent', 'Dropline', false);
-  if (address.username || address.password) {
-    const pair = `${decode(address.username)}:${decode(address.password)}`;
-    headers.set('authorization', `Basic ${Buffer.from(pair).toString('base64')}`);
-  }
+  const { origin, pathname, search, username, password } = address;
+  const pair = username || password ? `${decode(username)}:${decode(password)}` : undefined;
   return {
-    origin: address.origin,
-    path: address.pathname + address.search,
-    headers: headers.toJSON() as Record<string, string>,
-    // An empty text is no body at all: undici would not send its length.
-    body: body === '' ? null : (body ?? null),
+    origin,
+    path: pathname + search,
+    authorization: pair === undefined ? undefined : `Basic ${Buffer.from(pair).toString('base64')}`,
   };
 }
 
@@ -209,13 +294,13 @@ function decode(part: string): string {
   }
 }
 
+/** Undici gives the names in lower case, and what came several times as a list. */
 function plain(headers: Record<string, string | string[] | undefined>): Record<string, string> {
-  const result: Record<string, string> = {};
   for (const name in headers) {
     const value = headers[name];
-    if (value !== undefined) result[name.toLowerCase()] = typeof value === 'string' ? value : value.join(', ');
+    if (Array.isArray(value)) headers[name] = value.join(', ');
   }
-  return result;
+  return headers as Record<string, string>;
 }
 
 /** UTF-8, without the byte order mark that some partners put first. */
@@ -266,28 +351,41 @@ const NOT_SENT = new Set([
   'ERR_BAD_REQUEST',
 ]);
 
-function overAxios({ connections }: AdapterOptions): HttpAdapter {
+function overAxios({ connections, maxAnswer, maxBody }: AdapterOptions): HttpAdapter {
   const httpAgent = new HttpAgent({ keepAlive: true, maxSockets: connections });
   const httpsAgent = new HttpsAgent({ keepAlive: true, maxSockets: connections });
   const viaAxios = getAdapter('http');
 
   return {
     async adapter(config) {
+      const { headers, body, timeout, signal } = config.data as Outgoing;
       // Axios' own time-out begins anew with every byte: a partner that lets its answer drip would never be given up.
-      const whole = config.timeout ? AbortSignal.timeout(config.timeout) : undefined;
-      const signals = [whole, config.signal as AbortSignal | undefined].filter((signal) => signal !== undefined);
+      const whole = timeout > 0 ? AbortSignal.timeout(timeout) : undefined;
+      const signals = [whole, signal].filter((given) => given !== undefined);
       try {
-        return await viaAxios({
+        const {
+          status,
+          headers: received,
+          data,
+        } = (await viaAxios({
           ...config,
+          headers: AxiosHeaders.from(headers),
+          data: body,
+          timeout,
+          signal: AbortSignal.any(signals),
           httpAgent,
           httpsAgent,
+          // A followed redirect turns a POST into a GET and takes API keys to another host.
           maxRedirects: 0,
+          maxContentLength: maxAnswer,
+          maxBodyLength: maxBody,
           responseType: 'text',
-          ...(signals.length ? { signal: AbortSignal.any(signals) } : {}),
-        });
+          validateStatus: () => true,
+        })) as AxiosResponse<string>;
+        return responseTo(config, { status, headers: plainOf(received), text: typeof data === 'string' ? data : '' });
       } catch (thrown) {
-        if (whole?.aborted && !config.signal?.aborted)
-          throw new CallError(`no answer within ${config.timeout} ms`, 'ETIMEDOUT', true);
+        if (whole?.aborted && !signal?.aborted)
+          throw new CallError(`no answer within ${timeout} ms`, 'ETIMEDOUT', true);
         const { message, code, cause } = callError(thrown, true);
         throw new CallError(message, code, !NOT_SENT.has(code), cause);
       }
@@ -301,6 +399,10 @@ function overAxios({ connections }: AdapterOptions): HttpAdapter {
   };
 }
 
+function plainOf(headers: RawAxiosResponseHeaders): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
+}
+
 /** The code may stand in the error, in its cause, or in the first of several (one for each address of a host). */
 function callError(thrown: unknown, sent: boolean): CallError {
   if (thrown instanceof CallError) return thrown;
@@ -309,8 +411,4 @@ function callError(thrown: unknown, sent: boolean): CallError {
   const code = typeof error.code === 'string' && error.code !== 'UND_ERR' ? error.code : undefined;
   const innerCode = inner ? callError(inner, sent).code : '';
   return new CallError(error.message || String(thrown), code ?? innerCode, sent);
-}
-
-function tooLarge(limit: number): string {
-  return `the answer is larger than ${limit} bytes`;
 }

@@ -1,13 +1,16 @@
-import { Axios, type AxiosResponse } from 'axios';
+import { AxiosHeaders } from 'axios';
 import { BusinessRefusal, ConfigurationMistake, InDoubt, TemporaryFault } from '../orders/errors.ts';
 import { createBreaker, type Outcome } from './breaker.ts';
-import { CallError, createHttpAdapter } from './http-adapter.ts';
+import { CallError, createHttpAdapter, Outgoing, type HttpResponse } from './http-adapter.ts';
 import { parseJson } from './json.ts';
 import { createPlaces } from './places.ts';
+
+export type { HttpResponse };
 
 export interface HttpRequest {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD';
   url: string;
+  /** Lower-case names. */
   headers?: Record<string, string>;
   query?: Record<string, string | number | boolean | undefined>;
   /** Sent as JSON. */
@@ -19,13 +22,6 @@ export interface HttpRequest {
   /** Milliseconds for the whole call, waiting in line aside; the partner's default otherwise. */
   timeout?: number;
   signal?: AbortSignal;
-}
-
-export interface HttpResponse {
-  status: number;
-  /** Lower-case names. */
-  headers: Record<string, string>;
-  text: string;
 }
 
 /** A certain refusal, with the answer for adapters that know what it means. */
@@ -89,6 +85,17 @@ export interface HttpOptions {
   random?: () => number;
 }
 
+/** For axios' config: a call's own are in its `Outgoing`. */
+const NO_HEADERS = new AxiosHeaders();
+
+/** Control characters, the tab aside. */
+// eslint-disable-next-line no-control-regex
+const CONTROLS = /[\0-\x08\x0a-\x1f\x7f]+/g;
+
+/** A header's value that holds such, or has blanks around it. */
+// eslint-disable-next-line no-control-regex
+const UNCLEAN = /[\0-\x08\x0a-\x1f\x7f]|^[\t ]|[\t ]$/;
+
 /** Most calls that stand in line. */
 const LONGEST_LINE = 1000;
 
@@ -109,20 +116,11 @@ export function createHttp(options: HttpOptions): PartnerHttp {
   const breaker = createBreaker({ now, random });
   // Nobody waits longer than a call may take: a settle time, which begins with the intent, must outlast both.
   const places = createPlaces({ places: maxConcurrent, longestLine: LONGEST_LINE, longestWait: timeout });
-  const { adapter, close } = createHttpAdapter({ connections: maxConcurrent, connectTimeout: timeout });
-  // The bare class: `axios.create` merges forty defaults into every call, which costs as much as sending it.
-  const client = new Axios({
-    adapter,
-    timeout,
-    // A followed redirect turns a POST into a GET and takes API keys to another host.
-    maxRedirects: 0,
-    maxContentLength: options.maxAnswer ?? 10_000_000,
-    maxBodyLength: 20_000_000,
-    responseType: 'text',
-    // The body is parsed by our own hardened parser; axios would lose the digits of large ids.
-    transformRequest: [],
-    transformResponse: [],
-    validateStatus: () => true,
+  const { adapter, close } = createHttpAdapter({
+    connections: maxConcurrent,
+    connectTimeout: timeout,
+    maxAnswer: options.maxAnswer ?? 10_000_000,
+    maxBody: 20_000_000,
   });
 
   async function send(request: HttpRequest): Promise<HttpResponse> {
@@ -145,24 +143,21 @@ export function createHttp(options: HttpOptions): PartnerHttp {
   }
 
   async function call(request: HttpRequest, ended: (outcome: Outcome) => void): Promise<HttpResponse> {
-    const isRead = request.read ?? (request.method === 'GET' || request.method === 'HEAD');
+    const { method, json } = request;
+    const isRead = changesNothing(request);
     const id = options.correlation?.();
     if (!isRead && options.mayChange?.() === false) throw takenOver();
-    let answer: AxiosResponse<string>;
+    let answer: HttpResponse;
     try {
-      answer = await client.request<string>({
-        method: request.method,
-        url: withQuery(request.url, request.query),
-        headers: {
-          accept: 'application/json',
-          ...(request.json === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(id === undefined ? {} : { 'x-correlation-id': headerValue(id) }),
-          ...request.headers,
-        },
-        data: request.json === undefined ? request.text : JSON.stringify(request.json),
-        ...(request.timeout === undefined ? {} : { timeout: request.timeout }),
-        ...(request.signal ? { signal: request.signal } : {}),
-      });
+      const outgoing = new Outgoing(
+        headersOf(request, id),
+        json === undefined ? request.text : JSON.stringify(json),
+        request.timeout ?? timeout,
+        request.signal,
+      );
+      const url = withQuery(request.url, request.query);
+      // The adapter by itself: an instance of axios would merge, check and transform what is complete already.
+      answer = (await adapter({ method, url, headers: NO_HEADERS, data: outgoing })).data as HttpResponse;
     } catch (thrown) {
       const error = thrown as Error & { code?: string };
       const code = error.code ?? '';
@@ -171,14 +166,9 @@ export function createHttp(options: HttpOptions): PartnerHttp {
       });
       throw transportError(error, isRead, partner);
     }
-    const response: HttpResponse = {
-      status: answer.status,
-      headers: plainHeaders(answer.headers),
-      text: typeof answer.data === 'string' ? answer.data : '',
-    };
-    ended(outcomeOf(response, now()));
-    if (response.status >= 200 && response.status < 300) return response;
-    throw statusError(response, isRead, partner, now());
+    ended(outcomeOf(answer, now()));
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    throw statusError(answer, isRead, partner, now());
   }
 
   function paused(retryAfter: number): TemporaryFault {
@@ -244,9 +234,8 @@ export function unexpectedAnswer(
   what: string,
   cause?: unknown,
 ): InDoubt | TemporaryFault {
-  const isRead = request.read ?? (request.method === 'GET' || request.method === 'HEAD');
   const message = `${partner} answered ${request.method} ${pathOf(request.url)} with something unexpected: ${what}. Check that the base URL and the version are right.`;
-  return isRead
+  return changesNothing(request)
     ? new TemporaryFault('ANSWER_UNEXPECTED', message, { cause })
     : new InDoubt('ANSWER_UNEXPECTED', message, { cause });
 }
@@ -353,9 +342,31 @@ export function excerpt(text: string): string {
     .slice(0, 200);
 }
 
+function changesNothing({ method, read }: HttpRequest): boolean {
+  return read ?? (method === 'GET' || method === 'HEAD');
+}
+
+/** What the request names itself comes last, and counts. */
+function headersOf({ method, headers, json }: HttpRequest, correlation: string | undefined): Record<string, string> {
+  const result: Record<string, string> = { accept: 'application/json' };
+  if (json !== undefined) result['content-type'] = 'application/json';
+  // As axios has it for a body that says nothing of itself.
+  else if (method === 'POST' || method === 'PUT' || method === 'PATCH')
+    result['content-type'] = 'application/x-www-form-urlencoded';
+  if (correlation !== undefined) result['x-correlation-id'] = headerValue(correlation);
+  for (const name in headers) result[name] = cleaned(headers[name]!);
+  return result;
+}
+
+/** Without what a pasted key brings along, such as a line break at its end; it would end the header, and begin another. */
+function cleaned(value: string): string {
+  return UNCLEAN.test(value) ? value.replace(CONTROLS, '').replace(/^[\t ]+|[\t ]+$/g, '') : value;
+}
+
 /** Written as axios writes it. What signs an address must see the same. */
 function withQuery(url: string, query: HttpRequest['query']): string {
-  const parts = Object.entries(query ?? {})
+  if (!query) return url;
+  const parts = Object.entries(query)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${queryPart(name)}=${queryPart(String(value))}`);
   if (parts.length === 0) return url;
@@ -369,6 +380,7 @@ function queryPart(text: string): string {
 
 /** Document numbers come from partners, and may hold anything. */
 function headerValue(text: string): string {
+  if (text.length <= 250 && !/[^\x21-\x7e]/.test(text)) return text;
   const escaped = text.replace(/[^\x21-\x7e]+/g, (part) =>
     [...Buffer.from(part)].map((byte) => `%${byte.toString(16).padStart(2, '0').toUpperCase()}`).join(''),
   );
@@ -377,8 +389,4 @@ function headerValue(text: string): string {
 
 function pathOf(url: string): string {
   return URL.canParse(url) ? new URL(url).pathname : url;
-}
-
-function plainHeaders(headers: AxiosResponse['headers']): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
 }

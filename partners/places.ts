@@ -1,3 +1,5 @@
+import { Deadlines, type Timed } from './deadlines.ts';
+
 /** Places for a limited number of calls at a time; who finds none waits in line, first come, first served. */
 export interface Places {
   /** True when there was one; it must be given back. */
@@ -19,9 +21,18 @@ export interface PlacesOptions {
   longestWait: number;
 }
 
+/** Who waits in line. */
+interface Waiting extends Timed {
+  /** A place is free. @returns whether it is taken */
+  called(): boolean;
+  /** The call is cancelled. */
+  handleEvent(): void;
+}
+
 export function createPlaces({ places, longestLine, longestWait }: PlacesOptions): Places {
   /** In the order in which they came, which is what a Set keeps; leaving it from the middle costs nothing. */
-  const line = new Set<() => boolean>();
+  const line = new Set<Waiting>();
+  const deadlines = new Deadlines();
   let running = 0;
 
   return {
@@ -34,25 +45,28 @@ export function createPlaces({ places, longestLine, longestWait }: PlacesOptions
     wait(signal) {
       if (line.size >= longestLine || signal?.aborted) return Promise.resolve(false);
       return new Promise((resolve) => {
-        const since = performance.now();
-        const timer = setTimeout(() => leave(false), longestWait);
-        // A process that was frozen meanwhile may hear of the place before it hears of the time.
-        const called = () => leave(performance.now() - since <= longestWait);
-        const cancelled = () => leave(false);
+        const waiting: Waiting = {
+          deadline: performance.now() + longestWait,
+          // A process that was frozen meanwhile may hear of the place before it hears of the time.
+          called: () => leave(performance.now() <= waiting.deadline),
+          timedOut: () => void leave(false),
+          handleEvent: () => void leave(false),
+        };
         function leave(hasPlace: boolean): boolean {
-          line.delete(called);
-          clearTimeout(timer);
-          signal?.removeEventListener('abort', cancelled);
+          line.delete(waiting);
+          deadlines.delete(waiting);
+          signal?.removeEventListener('abort', waiting);
           resolve(hasPlace);
           return hasPlace;
         }
-        signal?.addEventListener('abort', cancelled, { once: true });
-        line.add(called);
+        signal?.addEventListener('abort', waiting);
+        deadlines.add(waiting);
+        line.add(waiting);
       });
     },
     giveBack() {
       // The place goes over without becoming free between.
-      for (const next of line) if (next()) return;
+      for (const next of line) if (next.called()) return;
       running -= 1;
     },
     get running() {

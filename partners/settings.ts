@@ -25,7 +25,8 @@ function isSeconds(value: unknown): value is number {
 
 /** The address of a route below the base URL. @throws ConfigurationMistake `BASE_URL_INVALID` */
 export function urlOf(settings: AdapterSettings, path: string): string {
-  if (!URL.canParse(settings.baseUrl) || !/^https?:$/.test(new URL(settings.baseUrl).protocol)) {
+  const protocol = URL.parse(settings.baseUrl)?.protocol;
+  if (protocol !== 'https:' && protocol !== 'http:') {
     throw new ConfigurationMistake(
       'BASE_URL_INVALID',
       `The base URL of ${settings.reference} is not a web address. Enter it with https:// in its config node.`,

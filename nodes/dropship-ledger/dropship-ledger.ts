@@ -5,7 +5,7 @@ import type { LedgerNode } from '../configs.ts';
 import { installAdmin } from '../admin.ts';
 import { describeDatabase } from '../../ledger/postgres.ts';
 import { ConfigurationMistake } from '../../orders/errors.ts';
-import { ledgerFile, useLedger, whenOpen } from '../ledgers.ts';
+import { keepLedger, ledgerFile, useLedger, whenOpen } from '../ledgers.ts';
 
 interface Config extends NodeDef {
   /** Nodes that were made before there was a choice have none. */
@@ -30,10 +30,10 @@ export default function (RED: NodeAPI): void {
     RED.nodes.createNode(this, config);
     const url = config.store === 'postgres' ? (this.credentials as { url?: string }).url?.trim() : undefined;
     this.file = config.store === 'postgres' ? addressOf(this, url) : ledgerFile(RED, config.file);
-    this.ledger = async () => {
+    this.ledger = keepLedger(async () => {
       if (config.store === 'postgres') describeDatabase(required(url));
       return useLedger(RED, this.file, settingsOf(RED, config), url);
-    };
+    });
     const stop = new AbortController();
     this.on('close', () => stop.abort());
     let told = '';

@@ -9,7 +9,7 @@ import type { RoutingRule } from '../../orders/routing-rules.ts';
 import { orderContent, type Order, type OrderLines } from '../../orders/order.ts';
 import { fileOfLedger, ledgerOf } from '../configs.ts';
 import { registerDocumentNode, type DocumentNode, type Output } from '../document-node.ts';
-import { offersOf, supplierTerms, type OfferSource } from '../offers.ts';
+import { offersFor, offersOf, supplierTerms, type OfferSource } from '../offers.ts';
 import { emitThroughStep } from '../receive-node.ts';
 import { orderOf } from '../steps.ts';
 
@@ -37,7 +37,7 @@ export default function (RED: NodeAPI): void {
         payload.type === 'order'
           ? undefined
           : { lines: payload.lines, purchaseOrder: payload.purchaseOrder, freedBy: payload.freedBy };
-      const offers = await offersOf(config, msg, book);
+      const offers = offersFor(order.lines, await offersOf(config, msg, book));
       const suppliers = supplierTerms(fileOfLedger(RED, config.ledger));
       const { result } = await once<Routed>({
         kind: 'allocate',

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Node, NodeAPI } from 'node-red';
 import should from 'should';
-import { clearStatus, showStatus, timed } from '../../nodes/status.ts';
+import { clearStatus, showStatus, timed, translated } from '../../nodes/status.ts';
 
 function fakeNode() {
   const shown: { at: number; text: string }[] = [];
@@ -69,5 +69,26 @@ describe('the text under a node', () => {
   it('names the time of day', () => {
     const RED = { _: (key: string, { time }: { time: string }) => `${key} ${time}` } as unknown as NodeAPI;
     should(timed(RED, 'done', new Date(2026, 10, 23, 4, 5, 59).getTime())()).equal('done 04:05');
+  });
+
+  it('is looked up in the catalogue once for each thing that it says', () => {
+    const asked: number[] = [];
+    const RED = {
+      _: (_key: string, { count }: { count: number }) => {
+        asked.push(count);
+        return `working on ${count}`;
+      },
+    } as unknown as NodeAPI;
+    const texts = [2, 3, 2, 2].map((count) => translated(RED, 'status.working-on', { count }));
+    should(texts).deepEqual(['working on 2', 'working on 3', 'working on 2', 'working on 2']);
+    should(asked).deepEqual([2, 3]);
+  });
+
+  it('is looked up again while the catalogue is not there yet', () => {
+    let loaded = false;
+    const RED = { _: (key: string) => (loaded ? 'Fertig' : key) } as unknown as NodeAPI;
+    should(translated(RED, 'status.done', { time: '04:05' })).equal('status.done');
+    loaded = true;
+    should(translated(RED, 'status.done', { time: '04:05' })).equal('Fertig');
   });
 });

@@ -82,6 +82,29 @@ describe('creating purchase orders', () => {
   });
 });
 
+describe('purchase orders of one routing', () => {
+  it('share nothing with each other, the order or the offers, so that a flow may change any of them', () => {
+    const bought = order();
+    const unitCost = eur('8.10');
+    const line = { supplier: 'vineyard', orderLine: 'a', sku: 'RED', quantity: '1', unitCost, reason: '' };
+    const parcel = { supplier: 'vineyard', goods: eur('8.10'), shipping: eur('4.00') };
+    const [first, second] = createPurchaseOrders(
+      bought,
+      {
+        lines: [line, { ...line, supplier: 'cellar' }],
+        parcels: [parcel, { supplier: 'cellar', goods: eur('8.10'), shipping: eur('4.00') }],
+      },
+      { round: 1, at: '2026-11-02T10:01:00Z', existing: [] },
+    );
+    const untouched = structuredClone([second, bought, unitCost]);
+    first!.shipTo.city = 'Linz';
+    first!.lines[0]!.unitCost.minor = 1;
+    first!.shipping.minor = 1;
+    first!.total.minor = 1;
+    should([second, bought, unitCost]).deepEqual(untouched);
+  });
+});
+
 describe('the content of a purchase order', () => {
   it('is what is still wanted: states, names and records of others do not count', () => {
     const other = purchaseOrder({

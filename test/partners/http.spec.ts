@@ -2,10 +2,11 @@ import { createServer as createHttpServer, type IncomingMessage, type RequestLis
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
-import axios from 'axios';
+import axios, { Axios } from 'axios';
 import fc from 'fast-check';
 import should from 'should';
 import { ConfigurationMistake, InDoubt, TemporaryFault } from '../../orders/errors.ts';
+import { createHttpAdapter, Outgoing, type HttpResponse } from '../../partners/http-adapter.ts';
 import { createHttp, HttpRefusal, readRetryAfter, type HttpOptions, type PartnerHttp } from '../../partners/http.ts';
 import { failure } from './generic-support.ts';
 
@@ -281,6 +282,56 @@ describe('HTTP to a partner: the request', () => {
     should(asked[0]!.url).equal('/orders');
   });
 
+  it('goes to each address as it is written, however many there are', async () => {
+    const { url, asked } = await serve((_, response) => response.end());
+    const client = http({ timeout: 5000 });
+    const paths = Array.from({ length: 200 }, (_, index) => `/orders/${index % 150}?page=${index % 7}`);
+    for (const path of paths) await client.send(get(new URL(path, url).href));
+    should(asked.map((request) => request.url)).eql(paths);
+  });
+
+  it('says what its body is, unless it is told', async () => {
+    const { url, asked } = await serve((_, response) => response.end());
+    const client = http();
+    await client.send(post(url));
+    await client.send({ method: 'POST', url, text: 'a=1' });
+    await client.send({
+      method: 'POST',
+      url,
+      text: '<a/>',
+      headers: { 'content-type': 'application/xml', accept: '*/*' },
+    });
+    await client.send(get(url));
+    should(asked.map(({ headers }) => [headers['content-type'], headers.accept, headers['content-length']])).eql([
+      ['application/json', 'application/json', '15'],
+      ['application/x-www-form-urlencoded', 'application/json', '3'],
+      ['application/xml', '*/*', '4'],
+      [undefined, 'application/json', undefined],
+    ]);
+    should(asked[0]!.headers).match({ 'user-agent': 'Dropline', 'accept-encoding': 'gzip, deflate, br' });
+  });
+
+  it('loses what a pasted key brings along; a line break in it begins no header', async () => {
+    const { url, asked } = await serve((_, response) => response.end());
+    await http().send({ ...get(url), headers: { authorization: '\t Bearer k3y\r\nx-evil: 1\u007f \n' } });
+    should(asked[0]!.headers.authorization).equal('Bearer k3yx-evil: 1');
+    should(asked[0]!.headers).not.have.property('x-evil');
+  });
+
+  it('may be made by an instance of axios, with its interceptors', async () => {
+    const { url, asked } = await serve((_, response) => response.writeHead(404).end('{}'));
+    const limits = { connections: 1, connectTimeout: TIMEOUT, maxAnswer: 100, maxBody: 100 };
+    const { adapter, close } = createHttpAdapter(limits, {});
+    opened.push(close);
+    const client = new Axios({ adapter });
+    const seen: unknown[] = [];
+    client.interceptors.response.use((response) => (seen.push(response.status), response));
+    const { data } = await client.post<HttpResponse>(url, new Outgoing({ 'x-a': 'b' }, '{}', TIMEOUT, undefined));
+    should(data).match({ status: 404, text: '{}' });
+    should(asked[0]!.headers).match({ 'x-a': 'b', 'content-length': '2' });
+    should(seen).eql([404]);
+  });
+
   it('names what it belongs to on every call that belongs to something, in characters that a header may have', async () => {
     let id: string | undefined = 'shop-1001/po-create/erp/shop-1001-1/create';
     const { url, asked } = await serve((_, response) => response.end());
@@ -380,6 +431,27 @@ describe('HTTP to a partner: connections', () => {
     should(connections()).equal(2);
     await client.send(post(url));
     should(connections()).equal(3);
+  });
+
+  it('stand again once the partner does, also where all of them were refused or given up', async () => {
+    const port = Number(new URL((await serveRaw(() => undefined)).url).port);
+    opened.pop()!();
+    const url = `http://127.0.0.1:${port}/orders`;
+    const client = http({ maxConcurrent: 2 });
+    const refused = await Promise.all([1, 2, 3, 4].map(() => failure(client.send(post(url)))));
+    for (const error of refused) should(error.code).equal('PARTNER_UNREACHABLE');
+    client.resume();
+    let isSilent = true;
+    const server = createHttpServer((request, response) => {
+      if (!isSilent) request.resume().on('end', () => response.end('{}'));
+    });
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    opened.push(() => (server.close(), server.closeAllConnections()));
+    const lost = await Promise.all([1, 2].map(() => failure(client.send(post(url)))));
+    for (const error of lost) should(error.code).equal('ANSWER_LOST');
+    isSilent = false;
+    client.resume();
+    for (const answer of await Promise.all([1, 2, 3, 4].map(() => client.json(post(url))))) should(answer).eql({});
   });
 
   describe('through the proxy that the environment names', () => {
