@@ -223,6 +223,7 @@ function closedFault(): TemporaryFault {
 /**
  * - `synchronous = NORMAL`: the file is sound after a power cut; that what was answered is in it, `sync` sees to.
  * - `secure_delete`: what is redacted or replaced is overwritten, so that it is in no free page of the file; measured: no slower.
+ * - `wal_autocheckpoint`: pages that are written again and again are copied into the file once in 16 MB of log, not in 4.
  * - `journal_size_limit`: the log that a long reader (a backup) made grow is cut again by the checkpoint after it.
  * - No memory-mapped reads: there a fault of the disk kills the process instead of failing one read.
  */
@@ -233,7 +234,7 @@ const PRAGMAS = `
   PRAGMA foreign_keys = ON;
   PRAGMA secure_delete = ON;
   PRAGMA cache_size = -32000;
-  PRAGMA wal_autocheckpoint = 1000;
+  PRAGMA wal_autocheckpoint = 4000;
   PRAGMA journal_size_limit = 67108864;
 `;
 
