@@ -1,5 +1,5 @@
 import { raise } from './exceptions.ts';
-import { query, type Transaction } from './store.ts';
+import { query, queryOne, type Transaction } from './store.ts';
 
 /**
  * Whether the business gets on is watched apart from the events: what should happen next has a durable due time, and a
@@ -27,11 +27,21 @@ export function* stepCame(key: string, at: number) {
   }
 }
 
-/** Raises an exception for every deadline that has passed. */
+/** Exceptions raised in one transaction: after a long standstill there may be thousands, and more would hold up the event loop. */
+const RAISED_AT_ONCE = 100;
+
+/** Whether a deadline has passed that nobody has been told of. */
+export function* anyMissed(now: number): Transaction<boolean> {
+  return (yield* queryOne(`SELECT key FROM deadline WHERE missed = 0 AND due_at <= ? LIMIT 1`, now)) !== undefined;
+}
+
+/** Raises an exception for deadlines that have passed, the oldest first: all of them, if they are not too many for one transaction. */
 export function* raiseMissed(now: number) {
   const rows = yield* query<{ key: string; order_id: string | null; step: string }>(
-    `UPDATE deadline SET missed = 1 WHERE missed = 0 AND due_at <= ? RETURNING key, order_id, step`,
+    `UPDATE deadline SET missed = 1 WHERE key IN (SELECT key FROM deadline WHERE missed = 0 AND due_at <= ? ORDER BY due_at LIMIT ?)
+     RETURNING key, order_id, step`,
     now,
+    RAISED_AT_ONCE,
   );
   for (const row of rows) {
     yield* raise(now, {

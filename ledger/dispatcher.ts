@@ -1,7 +1,17 @@
 import { asError, TemporaryFault } from '../orders/errors.ts';
 import { backOff, type Core } from './core.ts';
-import { MOST_SUSPECTED_FIRST, noteDeaths, SUSPECTED, TRIED, trialTime } from './deaths.ts';
-import { raiseMissed } from './deadlines.ts';
+import {
+  isSuspected,
+  MOST_SUSPECTED_FIRST,
+  noteDeaths,
+  SUSPECTED,
+  tried,
+  triedTogether,
+  trialsOf,
+  trialTime,
+  WAS_ON_TRIAL,
+} from './deaths.ts';
+import { anyMissed, raiseMissed } from './deadlines.ts';
 import { asEvent, EVENT_COLUMNS, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
 import { OPEN } from './schema.ts';
@@ -28,12 +38,28 @@ export type Judge = (event: LedgerEvent) => Transaction<Judgement>;
 
 interface Claim {
   claimed: LedgerEvent[];
-  /** It is one that is to be tried alone. */
-  alone: boolean;
+  /** They are suspects, to be tried with nothing else; how many trials they have been through before. */
+  trials: number | undefined;
+  /** Whether any due event is suspected. */
+  suspects: boolean;
   /** Whether there may be more that is due now. */
   more: boolean;
   /** When the next one is due. */
   next: number | undefined;
+}
+
+/** Suspects that were emitted together, and nothing else with them. */
+interface Trial {
+  ids: string[];
+  /** How many trials they have been through before. */
+  trials: number;
+}
+
+/** An emission that did not happen. */
+interface Unsent {
+  event: LedgerEvent;
+  note: string | undefined;
+  until: number;
 }
 
 interface Work {
@@ -50,7 +76,7 @@ interface Work {
   why: string | undefined;
   failed: Error | undefined;
   emission: number;
-  /** It was tried alone and has not killed the process, so that its attempt does not count unless it fails after all. */
+  /** It was on trial and has not killed the process, so that its attempt does not count unless it fails after all. */
   vouched: boolean;
   /** Whether the ledger certainly holds it open and in work by this process. */
   held: boolean;
@@ -62,8 +88,12 @@ const SWEEP = 500;
 /** Milliseconds between two sweeps from which on the process has not run as it should. */
 const LATE = 4 * SWEEP;
 const RECEIVER_CHECK = 60_000;
-/** Events closed in one transaction. More would hold up the event loop. */
-const CLOSED_AT_ONCE = 100;
+/** Events closed or given back in one transaction. More would hold up the event loop, and with it the answers of the endpoints. */
+const AT_ONCE = 200;
+
+/** Note of an event that waits for somebody to receive it. */
+const NO_RECEIVER = 'no receiver';
+
 /**
  * Emits open events while there is room, brings back what is due, closes what is quiet. The only source of messages: a
  * first run and a replay take the same way.
@@ -83,11 +113,17 @@ export class Dispatcher {
   #again = false;
   /** More was due than there was room for, or a transaction has made something due. */
   #backlog = false;
-  /** The event that is tried alone. */
-  #trial: string | undefined;
+  /** Counts deploys, so that the end of one is not taken for that of the next. */
+  #deploys = 0;
+  /** Those that are tried, with nothing else. */
+  #trial: Trial | undefined;
+  /** Whether due events may be suspected: only then they are looked for. */
+  #suspects = true;
   /** Whether it is the turn of those that are not suspected. */
   #othersTurn = false;
-  /** A transaction has failed that may have been committed all the same: what is in work there and not here is lost. */
+  /** Kinds of which events wait for a receiver. */
+  readonly #unreceived = new Set<string>();
+  /** What is in work in the ledger may not be in work here, and then it is lost. */
   #uncertain = false;
   #cancelTimer: (() => void) | undefined;
   #timerAt = Infinity;
@@ -125,6 +161,7 @@ export class Dispatcher {
       instance.shared ? null : instance.id,
       now,
     );
+    if (!instance.shared) yield* query(`UPDATE event SET due_at = ? WHERE ${OPEN} AND note = ?`, now, NO_RECEIVER);
   }
 
   /** What was put off by a clock that was wrong must not lie until that time comes. */
@@ -149,7 +186,7 @@ export class Dispatcher {
 
   /** Others have taken what this process had in work, because it gave no sign of life: it owns nothing any more. */
   displaced(): void {
-    this.#forgetWork();
+    this.#forget([...this.#work.keys()]);
     this.wake();
   }
 
@@ -159,16 +196,23 @@ export class Dispatcher {
     const present = this.#receivers.get(key);
     if (present && present.id !== receiver.id) return false;
     this.#receivers.set(key, receiver);
-    void this.#core
-      .transact('receiver', () =>
-        query(
-          `UPDATE event SET due_at = ?, note = NULL WHERE ${OPEN} AND kind = ? AND note = 'no receiver'`,
-          this.#core.now(),
-          kind,
-        ),
-      )
-      .then(() => this.wake())
-      .catch((error: unknown) => this.#core.log('error', asError(error).message));
+    // Asked only where there are some: it looks at all that is open, for each receiver of a deploy.
+    if (this.#unreceived.delete(kind)) {
+      void this.#core
+        .transact('receiver', () =>
+          query(
+            `UPDATE event SET due_at = ?, note = NULL WHERE ${OPEN} AND kind = ? AND note = ?`,
+            this.#core.now(),
+            kind,
+            NO_RECEIVER,
+          ),
+        )
+        .then(() => this.wake())
+        .catch((error: unknown) => {
+          this.#unreceived.add(kind);
+          this.#core.log('error', asError(error).message);
+        });
+    }
     return true;
   }
 
@@ -183,12 +227,15 @@ export class Dispatcher {
 
   /** A deploy begins: nothing is emitted while nodes come and go. */
   pause(): void {
+    this.#deploys += 1;
     this.#paused = true;
   }
 
   /** The flows run again: whatever was in work may have lost its message and is emitted again; that is no failed attempt. */
   async resume(): Promise<void> {
     if (this.#closed) return;
+    this.#paused = true;
+    const deploy = this.#deploys;
     try {
       await this.#giveBack('redeploy');
     } catch (thrown) {
@@ -196,36 +243,43 @@ export class Dispatcher {
       this.#core.after(1000, () => void this.resume());
       return;
     }
-    this.#forgetWork();
+    // The next one has begun meanwhile, and its end goes on from here.
+    if (deploy !== this.#deploys) return;
+    // A late message may have opened an event between its look at the ledger and here.
+    this.#uncertain = true;
     this.#paused = false;
     this.wake();
   }
 
   /** Steps that still run are counted until they end. */
-  #forgetWork(): void {
+  #forget(ids: Iterable<string>): void {
     this.#trial = undefined;
-    this.#travelling.clear();
-    for (const [id, work] of this.#work) {
-      if (work.running === 0) this.#work.delete(id);
-      else Object.assign(work, { until: undefined, failed: undefined, held: false });
+    for (const id of ids) {
+      this.#travelling.delete(id);
+      const work = this.#work.get(id);
+      if (work?.running === 0) this.#work.delete(id);
+      else if (work) Object.assign(work, { until: undefined, failed: undefined, held: false });
     }
   }
 
-  /** What is in work is due at once, and its attempt does not count: nothing failed. */
-  #giveBack(name: string): Promise<void> {
+  /** What is in work is due at once, and its attempt does not count: nothing failed. What comes into work meanwhile stays. */
+  async #giveBack(name: string): Promise<void> {
     const ids = [...this.#work.keys()];
     const now = this.#core.now();
     const owner = this.#core.instance.id;
-    return this.#core.transact(name, function* (): Transaction<void> {
-      for (const id of ids) {
-        yield* query(
-          `UPDATE event SET due_at = ?, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?`,
+    for (let from = 0; from < ids.length || from === 0; from += AT_ONCE) {
+      const some = ids.slice(from, from + AT_ONCE);
+      await this.#core.transact(name, () =>
+        query(
+          `UPDATE event SET due_at = ?, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END
+           WHERE id IN (${PLACES}) AND state = 'open' AND due_at IS NULL AND owner = ?`,
           now,
-          Number(id),
+          ...filled(some),
           owner,
-        );
-      }
-    });
+        ),
+      );
+      this.#forget(some);
+    }
   }
 
   /** A step of an event began: it counts as busy until `ended`. */
@@ -358,13 +412,16 @@ export class Dispatcher {
         await this.#judgeFailed(judging.id, asError(thrown));
         continue;
       }
-      this.#trial = claim.alone ? claim.claimed[0]?.id : undefined;
-      this.#othersTurn = claim.alone;
+      this.#suspects = claim.suspects;
+      this.#othersTurn = claim.trials !== undefined;
+      this.#trial =
+        claim.trials === undefined ? undefined : { ids: claim.claimed.map(({ id }) => id), trials: claim.trials };
       if (claim.next !== undefined) this.#wakeAt(claim.next);
+      const unsent = claim.claimed.map((event) => this.#emit(event, now)).filter((each) => each !== undefined);
       try {
-        for (const event of claim.claimed) await this.#emit(event, now);
+        if (unsent.length > 0) await this.#putBack(unsent);
       } catch (thrown) {
-        // The database failed when one was put back: those after it stand in the ledger as in work.
+        // They stand in the ledger as in work.
         this.#uncertain = true;
         throw thrown;
       }
@@ -372,11 +429,12 @@ export class Dispatcher {
     }
   }
 
-  async #emit(event: LedgerEvent, now: number): Promise<void> {
+  #emit(event: LedgerEvent, now: number): Unsent | undefined {
+    if (this.#paused) return { event, note: undefined, until: now };
     const receiver = this.#receiverOf(event);
-    if (!receiver || this.#paused) {
-      await this.#putBack(event, receiver ? undefined : 'no receiver', receiver ? now : now + RECEIVER_CHECK);
-      return;
+    if (!receiver) {
+      this.#unreceived.add(event.kind);
+      return { event, note: NO_RECEIVER, until: now + RECEIVER_CHECK };
     }
     this.#work.set(event.id, {
       ...newWork(now),
@@ -398,6 +456,7 @@ export class Dispatcher {
       this.failed(event.id, asError(thrown));
     }
     this.#observe('event emitted', event.id, this.#work.get(event.id), { attempt: event.attempts + 1 });
+    return undefined;
   }
 
   /** Emitted a moment ago and not yet at a node of ours: each will take a place. */
@@ -409,26 +468,35 @@ export class Dispatcher {
     return this.#travelling.size;
   }
 
-  /** Whether an event is being tried alone, so that nothing else is in danger when it kills the process. */
+  /** Whether suspects are being tried, so that nothing else is in danger when one of them kills the process. */
   #onTrial(): boolean {
-    const id = this.#trial;
-    const work = id === undefined ? undefined : this.#work.get(id);
-    if (id === undefined || !work) {
-      this.#trial = undefined;
-      return false;
+    if (!this.#trial) return false;
+    const { trials } = this.#trial;
+    const watched = this.#trial.ids.flatMap((id) => {
+      const work = this.#work.get(id);
+      return work ? [{ id, work }] : [];
+    });
+    const end =
+      Math.max(...watched.map(({ work }) => work.lastStep)) + trialTime(trials, this.#core.settings.quietTime);
+    if (watched.some(({ work }) => work.running > 0) || end > this.#core.now()) {
+      this.#backlog = true;
+      if (end < Infinity) this.#wakeAt(end);
+      return true;
     }
-    const trial = trialTime(work.emission, this.#core.settings.quietTime);
-    if (work.running > 0 || this.#core.now() - work.lastStep < trial) return true;
     this.#trial = undefined;
-    work.vouched = true;
+    for (const { work } of watched) work.vouched = true;
     void this.#core
-      .transact('vouch', () =>
-        query(
-          `UPDATE event SET attempts = attempts - 1, suspicion = ? WHERE id = ? AND state = 'open' AND owner = ? AND attempts > 0`,
-          TRIED,
-          Number(id),
-          this.#core.instance.id,
-        ),
+      .transact(
+        'vouch',
+        function* (this: Dispatcher): Transaction<void> {
+          for (const { id } of watched)
+            yield* query(
+              `UPDATE event SET attempts = attempts - 1, suspicion = ? WHERE id = ? AND state = 'open' AND owner = ? AND attempts > 0`,
+              tried(trials + 1),
+              Number(id),
+              this.#core.instance.id,
+            );
+        }.bind(this),
       )
       .catch((error: unknown) => this.#core.log('error', asError(error).message));
     return false;
@@ -472,43 +540,44 @@ export class Dispatcher {
     );
   }
 
-  /** An event that could not be emitted: its attempt does not count. Where there is no receiver it waits, visibly, for anyone who has one. */
-  #putBack(event: LedgerEvent, note: string | undefined, until: number): Promise<unknown> {
+  /** Events that could not be emitted: their attempt does not count. Where there is no receiver they wait, visibly, for anyone who has one. */
+  #putBack(unsent: Unsent[]): Promise<void> {
     const { instance } = this.#core;
-    return this.#core.transact('put back', () =>
-      query(
-        `UPDATE event SET due_at = ?, note = ?, owner = ?, attempts = attempts - 1, emitted = emitted - 1 WHERE id = ? AND owner = ?`,
-        until,
-        note,
-        note !== undefined && instance.shared ? null : instance.id,
-        Number(event.id),
-        instance.id,
-      ),
-    );
+    return this.#core.transact('put back', function* (): Transaction<void> {
+      for (const { event, note, until } of unsent)
+        yield* query(
+          `UPDATE event SET due_at = ?, note = ?, owner = ?, attempts = attempts - 1, emitted = emitted - 1 WHERE id = ? AND owner = ?`,
+          until,
+          note,
+          note !== undefined && instance.shared ? null : instance.id,
+          Number(event.id),
+          instance.id,
+        );
+    });
   }
 
-  /** Judges what is new and takes what is due, counting the attempt before anything is emitted. */
+  /** Judges what is new and takes what is due, counting the attempt before anything is emitted. Suspects and others take turns. */
   *#claim(now: number, room: number, judging: { id: string | undefined }): Transaction<Claim> {
     const owner = this.#core.instance.id;
-    const suspects = yield* query<EventRow>(
-      `SELECT ${EVENT_COLUMNS} FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND ${SUSPECTED} ORDER BY ${MOST_SUSPECTED_FIRST} LIMIT 1`,
-      owner,
-      now,
-    );
-    const alone = suspects.length > 0 && !this.#othersTurn;
     const limit = Math.max(1, Math.floor(room));
-    const due = alone
+    const suspects = this.#suspects ? yield* this.#nextOnTrial(now, limit) : [];
+    const onTrial = suspects.length > 0 && !this.#othersTurn;
+    const due = onTrial
       ? suspects
       : yield* query<EventRow>(
-          `SELECT ${EVENT_COLUMNS} FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ? AND (suspicion IS NULL OR NOT (${SUSPECTED})) ORDER BY due_at, id LIMIT ?`,
+          `SELECT ${EVENT_COLUMNS} FROM event WHERE ${OPEN} AND owner = ? AND due_at <= ?
+           ${suspects.length > 0 ? `AND (suspicion IS NULL OR NOT (${SUSPECTED}))` : ''} ORDER BY due_at, id LIMIT ?`,
           owner,
           now,
           limit,
         );
+    // One that nobody knew of, left by an earlier process or another one: from now on they are looked for.
+    if (suspects.length === 0 && due.some(isSuspected))
+      return { claimed: [], trials: undefined, suspects: true, more: true, next: undefined };
     const claimed: LedgerEvent[] = [];
     for (const row of due) {
       judging.id = String(row.id);
-      const event = yield* this.#take(row, now, alone);
+      const event = yield* this.#take(row, now, onTrial);
       if (event) claimed.push(event);
     }
     judging.id = undefined;
@@ -520,7 +589,32 @@ export class Dispatcher {
           owner,
           now,
         );
-    return { claimed, alone, more, next: next?.due === null || next === undefined ? undefined : Number(next.due) };
+    return {
+      claimed,
+      trials: onTrial ? trialsOf(due) : undefined,
+      suspects: suspects.length > 0,
+      more,
+      next: next?.due === null || next === undefined ? undefined : Number(next.due),
+    };
+  }
+
+  /** A part of those that are suspected most; none when no due event is suspected. */
+  *#nextOnTrial(now: number, limit: number): Transaction<EventRow[]> {
+    const owner = this.#core.instance.id;
+    const due = `${OPEN} AND owner = ? AND due_at <= ? AND ${SUSPECTED}`;
+    const suspected = yield* queryOne<{ n: number; most: number | null }>(
+      `SELECT COUNT(*) AS n, SUM(CASE WHEN ${WAS_ON_TRIAL} THEN 1 ELSE 0 END) AS most FROM event WHERE ${due}`,
+      owner,
+      now,
+    );
+    const alike = Number(suspected?.most) || Number(suspected?.n);
+    if (alike === 0) return [];
+    return yield* query<EventRow>(
+      `SELECT ${EVENT_COLUMNS} FROM event WHERE ${due} ORDER BY ${MOST_SUSPECTED_FIRST} LIMIT ?`,
+      owner,
+      now,
+      Math.min(limit, triedTogether(alike)),
+    );
   }
 
   /** @returns the event that is to be emitted, if it is */
@@ -687,13 +781,17 @@ export class Dispatcher {
     }
     if (this.#uncertain) await this.#reconcile(now);
     const quiet = [...this.#work].filter(([, work]) => this.#isQuiet(work, now)).map(([id]) => id);
-    for (let from = 0; from < quiet.length; from += CLOSED_AT_ONCE)
-      await this.#close(quiet.slice(from, from + CLOSED_AT_ONCE), now);
-    await this.#core.transact('deadlines', () => raiseMissed(now));
+    for (let from = 0; from < quiet.length; from += AT_ONCE) await this.#close(quiet.slice(from, from + AT_ONCE), now);
+    await this.#raiseMissed(now);
     const { instance } = this.#core;
     if (instance.shared) await this.#core.transact('adopt', () => this.#adopt(now));
     // What others have handed over or freed tells nobody.
     if (instance.shared || this.#trial !== undefined) this.wake();
+  }
+
+  async #raiseMissed(now: number): Promise<void> {
+    while (!this.#closed && (await this.#core.read(() => anyMissed(now))))
+      await this.#core.transact('deadlines', () => raiseMissed(now));
   }
 
   #isQuiet(work: Work, now: number): boolean {
@@ -716,24 +814,36 @@ export class Dispatcher {
     }
   }
 
-  /** What the ledger holds to be in work here and is not: the answer to its claim was lost with the connection. */
+  /**
+   * What the ledger holds to be in work here and is not: the answer to its claim was lost with the connection, or a late message opened it while
+   * all was given back. Nothing is claimed meanwhile, because what has just been claimed is in work here only once that is known.
+   */
   async #reconcile(now: number): Promise<void> {
     if (this.#dispatching) return;
-    const present = new Set(this.#work.keys());
+    this.#dispatching = true;
     this.#uncertain = false;
-    await this.#core.transact(
-      'reconcile',
-      function* (this: Dispatcher): Transaction<void> {
-        const { id: owner } = this.#core.instance;
-        const rows = yield* query<{ id: number }>(
-          `SELECT id FROM event WHERE state = 'open' AND owner = ? AND due_at IS NULL`,
-          owner,
-        );
-        for (const row of rows) {
-          if (!present.has(String(row.id))) yield* query(`UPDATE event SET due_at = ? WHERE id = ?`, now, row.id);
-        }
-      }.bind(this),
-    );
+    try {
+      await this.#core.transact(
+        'reconcile',
+        function* (this: Dispatcher): Transaction<void> {
+          const { id: owner } = this.#core.instance;
+          const rows = yield* query<{ id: number }>(
+            `SELECT id FROM event WHERE ${OPEN} AND state = 'open' AND owner = ? AND due_at IS NULL`,
+            owner,
+          );
+          for (const { id } of rows) {
+            // A step of a closed event counts here before it is in work there.
+            if (!this.#work.has(String(id))) yield* query(`UPDATE event SET due_at = ? WHERE id = ?`, now, id);
+          }
+        }.bind(this),
+      );
+    } catch (thrown) {
+      this.#uncertain = true;
+      throw thrown;
+    } finally {
+      this.#dispatching = false;
+    }
+    this.#again = false;
     this.#backlog = true;
     this.wake();
   }
@@ -757,33 +867,34 @@ export class Dispatcher {
   /** @returns those that are not at their end and were put back */
   *#closeQuiet(ids: string[], now: number): Transaction<Set<string>> {
     const owner = this.#core.instance.id;
-    const back = new Set<string>();
-    for (const id of ids) {
-      // A step of it has begun, perhaps before another run of this transaction: closed now, it would not be replayed after a crash.
+    // A step of one has begun, perhaps before another run of this transaction: closed now, it would not be replayed after a crash.
+    const quiet = ids.filter((id) => {
       const work = this.#work.get(id);
-      if (work && !this.#isQuiet(work, now)) continue;
-      // What has a due time was put back by another branch of the flow and is not at its end.
-      const closed = yield* queryOne<{ emitted: number }>(
-        `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL, suspicion = NULL WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?
-         AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = ? AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING emitted`,
-        now,
-        Number(id),
-        owner,
-        Number(id),
-      );
-      if (closed) {
-        if (Number(closed.emitted) > 1)
-          yield* settle(now, { subject: `event ${id}`, code: 'EVENT_FAILS' }, 'dropline', 'It ran to its end.');
-        continue;
-      }
-      const row = yield* queryOne<{ attempts: number; due: number }>(
-        `SELECT attempts, (SELECT MIN(COALESCE(due_at, ?)) FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) AS due
-         FROM event WHERE id = ? AND state = 'open' AND due_at IS NULL AND owner = ?`,
-        now,
-        Number(id),
-        owner,
-      );
-      if (!row) continue;
+      return !work || this.#isQuiet(work, now);
+    });
+    // What has a due time was put back by another branch of the flow and is not at its end.
+    const atEnd = `id IN (${PLACES}) AND state = 'open' AND due_at IS NULL AND owner = ?`;
+    const closed = yield* query<{ id: number; emitted: number }>(
+      `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL, suspicion = NULL WHERE ${atEnd}
+       AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING id, emitted`,
+      now,
+      ...filled(quiet),
+      owner,
+    );
+    for (const { id, emitted } of closed) {
+      if (Number(emitted) > 1)
+        yield* settle(now, { subject: `event ${id}`, code: 'EVENT_FAILS' }, 'dropline', 'It ran to its end.');
+    }
+    const back = new Set<string>();
+    if (closed.length === quiet.length) return back;
+    const unsettled = yield* query<{ id: number; attempts: number; due: number }>(
+      `SELECT id, attempts, (SELECT MIN(COALESCE(due_at, ?)) FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) AS due
+       FROM event WHERE ${atEnd}`,
+      now,
+      ...filled(quiet),
+      owner,
+    );
+    for (const row of unsettled) {
       // Due, and yet the message never reached its step: the flow may have lost it, which must not go on for ever.
       const due = Number(row.due);
       const missed = due <= now;
@@ -791,9 +902,9 @@ export class Dispatcher {
         `UPDATE event SET due_at = ?, attempts = ? WHERE id = ?`,
         missed ? now + backOff(Math.max(1, Number(row.attempts)), this.#core.random()) : due,
         missed ? Number(row.attempts) : 0,
-        Number(id),
+        row.id,
       );
-      back.add(id);
+      back.add(String(row.id));
     }
     return back;
   }
@@ -830,6 +941,14 @@ export class Dispatcher {
     await this.#sweeping;
     await this.#giveBack('stop').catch((error: unknown) => this.#core.log('error', asError(error).message));
   }
+}
+
+/** Parameters for `AT_ONCE` events. */
+const PLACES = Array.from({ length: AT_ONCE }, () => '?').join(', ');
+
+/** These events as those parameters: always as many, so that one prepared statement serves. */
+function filled(ids: string[]): (number | undefined)[] {
+  return Array.from({ length: AT_ONCE }, (_, index) => (index < ids.length ? Number(ids[index]) : undefined));
 }
 
 function newWork(now: number): Work {

@@ -264,12 +264,15 @@ function tools(RED: NodeAPI, node: Node, http: Http): AdapterTools {
     now: () => Date.now(),
     jsonata(expression) {
       const prepared = RED.util.prepareJSONataExpression(expression, node);
-      return (input) =>
-        new Promise((resolve, reject) => {
+      const evaluate = (input: unknown) =>
+        new Promise<unknown>((resolve, reject) => {
           RED.util.evaluateJSONataExpression(prepared, input as NodeMessage, (error: Error | null, result: unknown) =>
             error ? reject(error) : resolve(result),
           );
         });
+      // An expression that speaks of `msg` is given the input under that name, as old flows expect it.
+      const { ast, _legacyMode: isLegacy } = prepared as unknown as { ast?(): unknown; _legacyMode?: boolean };
+      return Object.assign(evaluate, isLegacy === false && ast ? { ast: ast() } : {});
     },
   };
 }

@@ -17,7 +17,14 @@ export interface AdapterTools {
   /** Milliseconds since 1970. */
   now(): number;
   /** Compiles a JSONata expression. Absent where no engine is at hand; mappings then fail with a clear sentence. */
-  jsonata?: (expression: string) => (input: unknown) => Promise<unknown>;
+  jsonata?: (expression: string) => JsonataExpression;
+}
+
+/** A compiled JSONata expression. */
+export interface JsonataExpression {
+  (input: unknown): Promise<unknown>;
+  /** Its syntax tree. Absent where the engine does not evaluate it on the input as it is handed in. */
+  ast?: unknown;
 }
 
 /** The answer of "Test connection": one sentence that says what is missing, or what was found. */

@@ -19,7 +19,7 @@ export async function approveBankAccounts(red: NodeRed): Promise<void> {
 /** Approves the payment runs that wait, exactly as they were seen. Answers those that it approved. */
 export async function approveWaitingRuns(red: NodeRed): Promise<PaymentRun[]> {
   const approved: PaymentRun[] = [];
-  for (const run of await red.get<PaymentRun[]>('/dropship/runs')) {
+  for (const run of await red.get<PaymentRun[]>('/dropship/runs?limit=1000')) {
     if (run.state !== 'waiting-for-approval') continue;
     try {
       await red.post(`/dropship/runs/${run.id}/approve`, { contentHash: run.contentHash });

@@ -43,6 +43,8 @@ export interface CompiledCall {
   where: string;
   method: Method;
   path: TextTemplate;
+  /** The address without a query, once it is known of a path that is always the same. */
+  address?: string;
   /** The whole path is one placeholder: it may hold a link of the partner. */
   isLink: boolean;
   /** It looks for our reference: no condition of it may be left out. */
@@ -171,17 +173,12 @@ export async function buildRequest(
       );
     }
   }
-  const url =
-    as.page?.url === undefined
-      ? await fillPath(connection, call, input)
-      : sameSite(connection, as.page.url, call.where);
-  const search = [...query]
-    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
-    .join('&');
-  if (search && as.page?.url === undefined) url.search = url.search ? `${url.search}&${search}` : `?${search}`;
   return {
     method: call.method,
-    url: url.href,
+    url:
+      as.page?.url === undefined
+        ? await fillAddress(connection, call, input, query)
+        : sameSite(connection, as.page.url, call.where).href,
     ...(await fillBody(connection, call, input, as.key, headers)),
     read: as.isRead,
     ...(as.signal ? { signal: as.signal } : {}),
@@ -232,6 +229,25 @@ function formFields(value: unknown, name = ''): [string, string][] {
     return Object.entries(value).flatMap(([key, item]) => formFields(item, name ? `${name}[${key}]` : key));
   }
   return value === undefined || value === null ? [] : [[name, String(value)]];
+}
+
+async function fillAddress(
+  connection: Connection,
+  call: CompiledCall,
+  input: Input,
+  query: Map<string, string>,
+): Promise<string> {
+  if (query.size === 0 && call.address !== undefined) return call.address;
+  const url = await fillPath(connection, call, input);
+  if (query.size === 0) {
+    if (call.path.isFixed) call.address = url.href;
+    return url.href;
+  }
+  const search = [...query]
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    .join('&');
+  url.search = url.search ? `${url.search}&${search}` : `?${search}`;
+  return url.href;
 }
 
 async function fillPath(connection: Connection, call: CompiledCall, input: Input): Promise<URL> {
@@ -288,34 +304,35 @@ export async function exchange(
   const seen = { ...answer, input };
   const unclear = (why: string, cause?: unknown) => refusal ?? unexpectedAnswer(request, partner, why, cause);
 
-  async function judge<Value>(question: () => Promise<Value>): Promise<Value> {
+  async function judge(question: ((answer: typeof seen) => unknown) | undefined): Promise<unknown> {
     try {
-      return await question();
+      return await question?.(seen);
     } catch (thrown) {
       throw unclear(thrown instanceof Error ? thrown.message : String(thrown), thrown);
     }
   }
 
-  if (await judge(async () => compiled.tryLater?.(seen))) {
+  const { tryLater, duplicate, refused, success } = compiled;
+  if (await judge(tryLater)) {
     throw new TemporaryFault(
       'PARTNER_BUSY',
       `${partner} asks to try again later (${describeCall(request)}, ${answer.status}). Dropline does so by itself.`,
     );
   }
-  if (await judge(async () => compiled.duplicate?.(seen))) return { is: 'duplicate', answer, request };
-  const why = await judge(async () => compiled.refused?.evaluate(seen));
+  if (await judge(duplicate)) return { is: 'duplicate', answer, request };
+  const why = await judge(refused?.evaluate);
   if (isTrue(why)) {
     throw new BusinessRefusal('PARTNER_REFUSED', `${partner} refused: ${refusalText(why, response)}`, {
       status: 'refused',
     });
   }
-  if (compiled.success) {
-    if (await judge(async () => compiled.success?.(seen))) return { is: 'done', answer, request };
+  if (success) {
+    if (await judge(success)) return { is: 'done', answer, request };
     throw unclear(`status ${answer.status} does not meet ${compiled.where}.success`);
   }
   if (refusal) throw refusal;
   if (isPage(answer)) throw unclear('a web page instead of data');
-  if (!compiled.refused && looksLikeError(answer.body)) {
+  if (!refused && looksLikeError(answer.body)) {
     throw unclear(
       `success with an error inside (${excerpt(response.text).slice(0, 120)}). Say in ${compiled.where}.refused what that means`,
     );

@@ -1,17 +1,23 @@
 import { BusinessRefusal, ConfigurationMistake } from '../../orders/errors.ts';
-import type { AdapterTools } from '../adapter.ts';
+import type { AdapterTools, JsonataExpression } from '../adapter.ts';
+import { compileAst, LEFT_TO_JSONATA } from './jsonata-compile.ts';
 import type { Condition, Expression, QueryValue, Template } from './options.ts';
 
 /** A compiled expression of the options; `where` names it in messages, such as `operations.createOrder.request`. */
 export interface Mapping {
   where: string;
-  /** The result as plain JSON; `undefined` where the expression gives nothing. */
-  evaluate(input: unknown): Promise<unknown>;
+  /**
+   * The result as plain JSON that shares nothing with the input; `undefined` where the expression gives nothing. What can be had at
+   * once is no promise.
+   */
+  evaluate: (input: unknown) => unknown;
 }
 
 /** A compiled text with `{expressions}`. */
 export interface TextTemplate {
   where: string;
+  /** No placeholder is in it: it is the same for every input. */
+  isFixed: boolean;
   /** @param encode is applied to each inserted value; a value that is missing or empty is an error */
   fill(input: unknown, encode?: (value: string) => string): Promise<string>;
   /** Like `fill`, but `undefined` when the whole text is one placeholder that gives nothing. */
@@ -30,7 +36,7 @@ export interface Compiler {
  * @throws ConfigurationMistake `MAPPING_ENGINE_MISSING`, `OPTIONS_INVALID`
  */
 export function createCompiler(tools: Pick<AdapterTools, 'jsonata'>, partner: string): Compiler {
-  function compile(expression: string, where: string): (input: unknown) => Promise<unknown> {
+  function compile(expression: string, where: string): JsonataExpression {
     if (!tools.jsonata) {
       throw new ConfigurationMistake(
         'MAPPING_ENGINE_MISSING',
@@ -50,16 +56,24 @@ export function createCompiler(tools: Pick<AdapterTools, 'jsonata'>, partner: st
 
   function mapping(expression: Expression, where: string): Mapping {
     const run = compile([expression].flat().join('\n'), where);
+    const compiled = compileAst(run.ast);
+
+    async function evaluate(input: unknown): Promise<unknown> {
+      let result: unknown;
+      try {
+        result = await run(input);
+      } catch (thrown) {
+        throw mappingFailed(partner, where, reason(thrown), thrown);
+      }
+      return plain(result);
+    }
+
+    if (!compiled) return { where, evaluate };
     return {
       where,
-      async evaluate(input) {
-        let result: unknown;
-        try {
-          result = await run(input);
-        } catch (thrown) {
-          throw mappingFailed(partner, where, reason(thrown), thrown);
-        }
-        return plain(result);
+      evaluate(input) {
+        const result = compiled(input);
+        return result === LEFT_TO_JSONATA ? evaluate(input) : result;
       },
     };
   }
@@ -99,6 +113,7 @@ export function createCompiler(tools: Pick<AdapterTools, 'jsonata'>, partner: st
 
     return {
       where,
+      isFixed: parts.every((part) => typeof part === 'string'),
       fill,
       async fillOptional(input) {
         const [only] = parts;
@@ -193,15 +208,29 @@ function closingBrace(text: string, open: number): number {
  * What a request mapping gave, ready to be sent: numbers that arithmetic has blurred (24.299999999999997) or that have lost
  * digits are refused, and `{"$number": "12.50"}` becomes a bare number with exactly these digits (amounts with their zeros, ids beyond 2^53).
  */
-export function outgoing(value: unknown, partner: string, where: string, path = ''): unknown {
+export function outgoing(value: unknown, partner: string, where: string): unknown {
+  return isReady(value) ? value : written(value, partner, where, '');
+}
+
+/** Nothing in it is refused or written differently. */
+function isReady(value: unknown): boolean {
+  if (typeof value === 'number') return isExact(value);
+  if (Array.isArray(value)) return value.every(isReady);
+  if (typeof value !== 'object' || value === null) return true;
+  const fields = value as Record<string, unknown>;
+  for (const key of Object.keys(fields)) if (key === '$number' || !isReady(fields[key])) return false;
+  return true;
+}
+
+function written(value: unknown, partner: string, where: string, path: string): unknown {
   if (typeof value === 'number') checkNumber(value, path || 'the body', partner, where);
-  if (Array.isArray(value)) return value.map((item, index) => outgoing(item, partner, where, `${path}[${index}]`));
+  if (Array.isArray(value)) return value.map((item, index) => written(item, partner, where, `${path}[${index}]`));
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value);
   if (entries.length === 1 && entries[0]?.[0] === '$number')
     return bareNumber(String(entries[0][1]), partner, where, path);
   return Object.fromEntries(
-    entries.map(([key, item]) => [key, outgoing(item, partner, where, path ? `${path}.${key}` : key)]),
+    entries.map(([key, item]) => [key, written(item, partner, where, path ? `${path}.${key}` : key)]),
   );
 }
 
@@ -216,8 +245,7 @@ function bareNumber(digits: string, partner: string, where: string, path: string
 }
 
 function checkNumber(value: number, path: string, partner: string, where: string): void {
-  const exact = Number.isInteger(value) ? Number.isSafeInteger(value) : /^-?\d+\.\d{1,6}$/.test(String(value));
-  if (exact) return;
+  if (isExact(value)) return;
   throw mappingFailed(
     partner,
     where,
@@ -225,22 +253,34 @@ function checkNumber(value: number, path: string, partner: string, where: string
   );
 }
 
+function isExact(value: number): boolean {
+  return Number.isInteger(value) ? Number.isSafeInteger(value) : /^-?\d+\.\d{1,6}$/.test(String(value));
+}
+
 /**
  * A document as mappings see it: each amount of money has its `decimal` text beside `minor` and `currency`, so that nobody
- * needs to divide by a hundred (which is wrong for yen, and inexact).
+ * needs to divide by a hundred (which is wrong for yen, and inexact). Every list is
+ * copied, because JSONata writes into some that it is given; objects without lists and amounts stay as they are.
  */
 export function withDecimals(
   value: unknown,
   decimal: (amount: { minor: number; currency: string }) => string,
 ): unknown {
-  if (Array.isArray(value)) return value.map((item) => withDecimals(item, decimal));
   if (typeof value !== 'object' || value === null) return value;
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) copy[key] = withDecimals((value as Record<string, unknown>)[key], decimal);
-  if (typeof copy['minor'] === 'number' && typeof copy['currency'] === 'string') {
-    copy['decimal'] = decimal({ minor: copy['minor'], currency: copy['currency'] });
+  if (Array.isArray(value)) return value.map((item) => withDecimals(item, decimal));
+  const fields = value as Record<string, unknown>;
+  const { minor, currency } = fields;
+  let copy = fields;
+  for (const key of Object.keys(fields)) {
+    const field = fields[key];
+    if (typeof field !== 'object') continue;
+    const seen = withDecimals(field, decimal);
+    if (seen === field) continue;
+    if (copy === fields) copy = { ...fields };
+    copy[key] = seen;
   }
-  return copy;
+  if (typeof minor !== 'number' || typeof currency !== 'string') return copy;
+  return { ...copy, decimal: decimal({ minor, currency }) };
 }
 
 /** JSONata's own truth: empty lists, empty texts, 0 and nothing are false. */

@@ -264,17 +264,17 @@ export function getPath(value: unknown, path: string): unknown {
 }
 
 function lookUp(scope: Scope, path: string): unknown {
-  for (const alternative of alternatives(path)) {
+  for (const alternative of parsed(path)) {
     const found = walk(scope, alternative);
     if (found !== undefined && found !== null && found !== '') return found;
   }
   return undefined;
 }
 
-function walk(scope: Scope, path: string): unknown {
+function walk(scope: Scope, path: Path): unknown {
   let level: Scope | undefined = scope;
   let current: unknown = scope.value;
-  for (const step of steps(path) ?? []) {
+  for (const step of path) {
     if (step === '$') continue;
     if (step === '^') {
       level = level?.around;
@@ -286,6 +286,20 @@ function walk(scope: Scope, path: string): unknown {
     } else return undefined;
   }
   return current;
+}
+
+type Path = readonly (string | number)[];
+
+/** Paths stand in options and not in documents, so there are few; each is parsed once. */
+const known = new Map<string, readonly Path[]>();
+
+function parsed(path: string): readonly Path[] {
+  let paths = known.get(path);
+  if (!paths) {
+    paths = alternatives(path).map((alternative) => steps(alternative) ?? []);
+    known.set(path, paths);
+  }
+  return paths;
 }
 
 function alternatives(path: string): string[] {

@@ -100,7 +100,9 @@ export function partnerOf(
     now: () => tools.clock,
     jsonata: (text: string) => {
       const expression = jsonata(text);
-      return (input: unknown) => expression.evaluate(input) as Promise<unknown>;
+      return Object.assign((input: unknown) => expression.evaluate(input) as Promise<unknown>, {
+        ast: expression.ast(),
+      });
     },
   };
   return { settings: { reference: 'acme', baseUrl: server.url + base, options, credentials }, tools };
