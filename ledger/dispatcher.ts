@@ -161,7 +161,8 @@ export class Dispatcher {
       instance.shared ? null : instance.id,
       now,
     );
-    if (!instance.shared) yield* query(`UPDATE event SET due_at = ? WHERE ${OPEN} AND note = ?`, now, NO_RECEIVER);
+    // Receivers have registered before this process knew of what waits for them.
+    if (!instance.shared) yield* receiverIsThere(now);
   }
 
   /** What was put off by a clock that was wrong must not lie until that time comes. */
@@ -199,14 +200,7 @@ export class Dispatcher {
     // Asked only where there are some: it looks at all that is open, for each receiver of a deploy.
     if (this.#unreceived.delete(kind)) {
       void this.#core
-        .transact('receiver', () =>
-          query(
-            `UPDATE event SET due_at = ?, note = NULL WHERE ${OPEN} AND kind = ? AND note = ?`,
-            this.#core.now(),
-            kind,
-            NO_RECEIVER,
-          ),
-        )
+        .transact('receiver', () => receiverIsThere(this.#core.now(), kind))
         .then(() => this.wake())
         .catch((error: unknown) => {
           this.#unreceived.add(kind);
@@ -484,6 +478,7 @@ export class Dispatcher {
       return true;
     }
     this.#trial = undefined;
+    if (watched.length === 0) return false;
     for (const { work } of watched) work.vouched = true;
     void this.#core
       .transact(
@@ -828,12 +823,13 @@ export class Dispatcher {
         function* (this: Dispatcher): Transaction<void> {
           const { id: owner } = this.#core.instance;
           const rows = yield* query<{ id: number }>(
-            `SELECT id FROM event WHERE ${OPEN} AND state = 'open' AND owner = ? AND due_at IS NULL`,
+            `SELECT id FROM event WHERE ${OPEN} AND owner = ? AND due_at IS NULL`,
             owner,
           );
           for (const { id } of rows) {
             // A step of a closed event counts here before it is in work there.
-            if (!this.#work.has(String(id))) yield* query(`UPDATE event SET due_at = ? WHERE id = ?`, now, id);
+            if (!this.#work.has(String(id)))
+              yield* query(`UPDATE event SET due_at = ? WHERE id = ? AND state = 'open'`, now, id);
           }
         }.bind(this),
       );
@@ -941,6 +937,17 @@ export class Dispatcher {
     await this.#sweeping;
     await this.#giveBack('stop').catch((error: unknown) => this.#core.log('error', asError(error).message));
   }
+}
+
+/** What waits for a receiver, of this kind or of any, is due. Left out is what is due anyway, because that may be much. */
+function* receiverIsThere(now: number, kind?: string): Transaction<void> {
+  yield* query(
+    `UPDATE event SET due_at = ?, note = NULL WHERE ${OPEN} AND due_at > ? AND note = ? AND kind = COALESCE(?, kind)`,
+    now,
+    now,
+    NO_RECEIVER,
+    kind,
+  );
 }
 
 /** Parameters for `AT_ONCE` events. */

@@ -183,7 +183,11 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     }
   }
 
-  function* recordDecision<Result>(key: string, hash: string, decision: Decision<Result>): Transaction<Recorded<Result>> {
+  function* recordDecision<Result>(
+    key: string,
+    hash: string,
+    decision: Decision<Result>,
+  ): Transaction<Recorded<Result>> {
     const known = yield* recorded<Result>(key, hash, decision);
     if (known) return { result: known.result, replayed: true };
     const result = yield* decision.decide();

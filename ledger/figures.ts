@@ -1,6 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Family, Sample } from './metrics.ts';
 import { OPEN } from './schema.ts';
-import { query, type Transaction } from './store.ts';
+import { query, queryOne, type Store, type Transaction } from './store.ts';
 
 /** States of effects that do not come right by themselves at once, as what they are called in the metrics. */
 const UNSETTLED: { state: string; name: string; help: string }[] = [
@@ -19,17 +20,68 @@ const UNSETTLED: { state: string; name: string; help: string }[] = [
   { state: 'refused', name: 'dropship_effects_refused', help: 'Calls that a partner has refused, ever since.' },
 ];
 
+/** Open events looked at in one turn of the event loop. There may be a hundred thousand, and an order that comes in must not wait for them all. */
+const LOOKED_AT_ONCE = 2000;
+
+interface Count {
+  state: string;
+  kind: string;
+  n: number;
+  due: number;
+  oldest: number;
+}
+
 /**
  * What stands in the ledger now, as numbers. Reads what is unfinished, by the partial indexes that hold nothing else: its cost does not
  * depend on how many orders were finished.
  * @param now milliseconds since 1970, by the ledger's clock
  */
-export function* ledgerFigures(now: number): Transaction<Family[]> {
-  const open = yield* query<{ state: string; kind: string; n: number; due: number; oldest: number }>(
-    `SELECT state, kind, COUNT(*) AS n, SUM(CASE WHEN due_at <= ? THEN 1 ELSE 0 END) AS due, MIN(stored_at) AS oldest
-     FROM event WHERE ${OPEN} GROUP BY state, kind`,
-    now,
+export async function ledgerFigures({ read }: Pick<Store, 'read'>, now: number): Promise<Family[]> {
+  const open: Count[] = [];
+  const ids = await read(openEvents);
+  for (let from = 0; from < ids.length; from += LOOKED_AT_ONCE) {
+    open.push(...(await read(() => countsOf(ids.slice(from, from + LOOKED_AT_ONCE), now))));
+    await nextTurn();
+  }
+  return read(() => families(summed(open), now));
+}
+
+/**
+ * From the index alone, and as one text, because a row each takes five times as long. Whatever happens to one of them before it is looked at, it counts
+ * once, or no more when it is closed by then.
+ */
+export function* openEvents(): Transaction<number[]> {
+  const row = yield* queryOne<{ ids: string | null }>(
+    `SELECT string_agg(CAST(id AS TEXT), ',') AS ids FROM event WHERE ${OPEN}`,
   );
+  return row?.ids ? row.ids.split(',').map(Number) : [];
+}
+
+export function* countsOf(ids: number[], now: number): Transaction<Count[]> {
+  return yield* query<Count>(
+    `SELECT state, kind, COUNT(*) AS n, SUM(CASE WHEN due_at <= ? THEN 1 ELSE 0 END) AS due, MIN(stored_at) AS oldest
+     FROM event WHERE id IN (${PLACES}) AND ${OPEN} GROUP BY state, kind`,
+    now,
+    ...Array.from({ length: LOOKED_AT_ONCE }, (_, index) => ids[index]),
+  );
+}
+
+/** Always as many, so that one prepared statement serves. */
+const PLACES = Array.from({ length: LOOKED_AT_ONCE }, () => '?').join(', ');
+
+function summed(counts: Count[]): Count[] {
+  const sums = new Map<string, Count>();
+  for (const { state, kind, n, due, oldest } of counts) {
+    const sum = sums.get(`${state} ${kind}`) ?? { state, kind, n: 0, due: 0, oldest: Infinity };
+    sum.n += Number(n);
+    sum.due += Number(due);
+    sum.oldest = Math.min(sum.oldest, Number(oldest));
+    sums.set(`${state} ${kind}`, sum);
+  }
+  return [...sums.values()];
+}
+
+export function* families(open: Count[], now: number): Transaction<Family[]> {
   const aside = yield* query<{ state: string; kind: string; n: number; oldest: number }>(
     `SELECT state, kind, COUNT(*) AS n, MIN(stored_at) AS oldest FROM event WHERE state IN ('quarantined', 'unusable') GROUP BY state, kind`,
   );
@@ -59,7 +111,7 @@ export function* ledgerFigures(now: number): Transaction<Family[]> {
       [...oldest].map(([state, value]) => ({ labels: { state }, value })),
     ),
     gauge('dropship_events_due', 'Events that are due and not in work yet: the length of the queue.', [
-      { labels: {}, value: open.reduce((sum, row) => sum + Number(row.due), 0) },
+      { labels: {}, value: open.reduce((sum, { due }) => sum + due, 0) },
     ]),
     ...UNSETTLED.map(({ state, name, help }) =>
       gauge(

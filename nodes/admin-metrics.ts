@@ -77,7 +77,7 @@ async function ledgerFamilies(opening: Promise<Ledger>): Promise<Family[]> {
     const ledger = await opening;
     let figures = reading.get(ledger);
     if (!figures) {
-      figures = ledger.core.read(() => ledgerFigures(ledger.core.now())).finally(() => reading.delete(ledger));
+      figures = ledgerFigures(ledger.core, ledger.core.now()).finally(() => reading.delete(ledger));
       reading.set(ledger, figures);
     }
     const { inWork, running } = ledger.dispatcher.load();

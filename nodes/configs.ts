@@ -271,8 +271,8 @@ function tools(RED: NodeAPI, node: Node, http: Http): AdapterTools {
           );
         });
       // An expression that speaks of `msg` is given the input under that name, as old flows expect it.
-      const { ast, _legacyMode: isLegacy } = prepared as unknown as { ast?(): unknown; _legacyMode?: boolean };
-      return Object.assign(evaluate, isLegacy === false && ast ? { ast: ast() } : {});
+      const inside = prepared as unknown as { ast?(): unknown; _legacyMode?: boolean };
+      return inside._legacyMode === false ? Object.assign(evaluate, { ast: inside.ast?.() }) : evaluate;
     },
   };
 }

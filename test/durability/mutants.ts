@@ -26,6 +26,7 @@ export interface Mutant {
 
 const EFFECTS = 'ledger/effects.ts';
 const DISPATCHER = 'ledger/dispatcher.ts';
+const DEATHS = 'ledger/deaths.ts';
 const INSTANCE = 'ledger/instance.ts';
 const SCHEMA = 'ledger/schema.ts';
 
@@ -67,6 +68,16 @@ export const MUTANTS: Mutant[] = [
     killer: dispatcher('is set aside after the fifth time'),
   },
   {
+    title: 'a death on several suspects counts against each of them',
+    changes: [{ file: DEATHS, replace: 'others || onTrial.length > 1 ? 1 : 0', by: 'others ? 1 : 0' }],
+    killer: dispatcher('of a hundred, some more deaths find the one'),
+  },
+  {
+    title: 'suspects that nobody knew of are emitted together with others',
+    changes: [{ file: DISPATCHER, replace: 'if (suspects.length === 0 && due.some(isSuspected))', by: 'if (false)' }],
+    killer: dispatcher('suspects that could not be emitted before are tried apart'),
+  },
+  {
     title: 'a replay emits something else than what was fixed',
     changes: [
       {
@@ -88,12 +99,35 @@ export const MUTANTS: Mutant[] = [
     killer: dispatcher('what was in work is emitted again'),
   },
   {
+    title: 'what a late message opened while a deploy was given back is forgotten with it',
+    changes: [
+      { file: DISPATCHER, replace: 'this.#forget(some);', by: 'this.#forget([...this.#work.keys()]);' },
+      {
+        file: DISPATCHER,
+        replace: '    this.#uncertain = true;\n    this.#paused = false;',
+        by: '    this.#paused = false;',
+      },
+    ],
+    killer: dispatcher('an event that a late message opens again while it lasts'),
+  },
+  {
+    title: 'what is in work in the ledger alone after a deploy stays there',
+    changes: [
+      {
+        file: DISPATCHER,
+        replace: '    this.#uncertain = true;\n    this.#paused = false;',
+        by: '    this.#paused = false;',
+      },
+    ],
+    killer: dispatcher('an event that the ledger alone holds to be in work'),
+  },
+  {
     title: 'an event closes while one of its effects is unsettled',
     changes: [
       {
         file: DISPATCHER,
-        replace: `AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = ? AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING emitted`,
-        by: 'AND id = ? RETURNING emitted',
+        replace: `AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING id, emitted`,
+        by: 'RETURNING id, emitted',
       },
     ],
     killer: dispatcher('an effect whose step has gone from the flow'),

@@ -47,6 +47,22 @@ describe('business deadlines', () => {
     (await openCodes(at.ledger)).should.deepEqual([]);
   });
 
+  it('thousands that are missed at once are all told, a part of them in each transaction', async () => {
+    await within(at.ledger, function* () {
+      for (let number = 0; number < 1050; number++)
+        yield* expectStep(`send PO-${number}`, 'It has not been sent.', START + HOUR + number, 'o');
+    });
+    (await within(at.ledger, () => raiseMissed(START + 2 * HOUR))).should.equal(100);
+    (
+      await within(at.ledger, () =>
+        query(`SELECT key FROM deadline WHERE missed = 1 AND due_at >= ?`, START + HOUR + 100),
+      )
+    ).length.should.equal(0);
+    await at.ledger.start();
+    await later(2 * HOUR);
+    (await within(at.ledger, () => query(`SELECT id FROM exception WHERE state = 'open'`))).length.should.equal(1050);
+  });
+
   it('survives a restart', async () => {
     await within(at.ledger, () => expectStep('send PO-1', 'PO-1 has not been sent.', START + HOUR));
     await at.restart();

@@ -17,6 +17,7 @@ import {
   runNode,
   shop,
   SETTLE_TIME,
+  within,
   type Bench,
 } from './harness.ts';
 import { order } from '../orders/samples.ts';
@@ -94,6 +95,72 @@ describe('the dispatcher', () => {
         deaths.should.be.below(delay === 0 ? 8 : 20);
       });
     }
+
+    /** The process dies with all of these in work, as often as told. */
+    const dieWith = async (count: number, times: number) => {
+      for (let number = 1; number <= count; number++) await ask(`q${number}`);
+      for (let life = 0; life < times; life++) {
+        await bindAll(at.ledger);
+        const received = receive(at.ledger, 'payables-asked');
+        await at.ledger.start();
+        await at.clock.advance(2000);
+        received.length.should.equal(count);
+        await at.restart();
+      }
+      await bindAll(at.ledger);
+    };
+
+    it('a hundred that were in work in two processes that died, and have waited often before, are through within some ten seconds', async () => {
+      await dieWith(100, 2);
+      await within(at.ledger, () => query(`UPDATE event SET emitted = 40`));
+      const received = receive(at.ledger, 'payables-asked', (event) => {
+        void runNode(at.ledger, event.id, async () => undefined);
+      });
+      await at.ledger.start();
+      received.length.should.be.belowOrEqual(34);
+      await at.clock.advance(13_000);
+      received.length.should.equal(100);
+      await at.clock.advance(2 * QUIET);
+      (await events(at.ledger)).every(({ state }) => state === 'closed').should.be.true();
+    });
+
+    it('of a hundred, some more deaths find the one that kills the process, and no other is set aside', async () => {
+      await dieWith(100, 2);
+      let deaths = 2;
+      for (; deaths < 40; deaths++) {
+        const { life, ledger } = at;
+        let dead = false;
+        receive(ledger, 'payables-asked', (event) => {
+          if (event.id !== '57') return void runNode(ledger, event.id, async () => undefined);
+          dead = true;
+          life.alive = false;
+        });
+        await ledger.start();
+        for (let seconds = 0; seconds < 60 && !dead; seconds++) await at.clock.advance(1000);
+        if (!dead) break;
+        await at.restart();
+        await bindAll(at.ledger);
+      }
+      deaths.should.be.belowOrEqual(10);
+      (await events(at.ledger))
+        .filter(({ state }) => state !== 'closed')
+        .map(({ id, state }) => ({ id, state }))
+        .should.deepEqual([{ id: '57', state: 'quarantined' }]);
+    });
+
+    it('suspects that could not be emitted before are tried apart when their receiver comes, and others are not held up by them', async () => {
+      await dieWith(10, 2);
+      await at.ledger.start();
+      await at.clock.advance(10_000);
+      const others = receive(at.ledger, 'run-decision');
+      await fact(at.ledger, 'erp-main', 'payables-asked', 'new', {});
+      const received = receive(at.ledger, 'payables-asked');
+      await at.clock.settle();
+      others.length.should.equal(0);
+      received.filter(({ id }) => Number(id) <= 10).length.should.be.belowOrEqual(4);
+      await at.clock.advance(10_000);
+      received.length.should.equal(11);
+    });
 
     it('an event whose node throws is tried five times with growing pauses, delays no other, and runs when a person says so', async () => {
       let mended = false;
@@ -461,6 +528,19 @@ describe('the dispatcher', () => {
       (await eventState(at.ledger)).state.should.equal('closed');
     });
 
+    it('an event that an earlier process had no receiver for is emitted as soon as there is one', async () => {
+      await at.ledger.start();
+      await ask('q1');
+      await at.clock.advance(1000);
+      await at.ledger.dispatcher.close();
+      await at.restart();
+      await bindAll(at.ledger);
+      const received = receive(at.ledger, 'payables-asked');
+      await at.ledger.start();
+      await at.clock.settle();
+      received.length.should.equal(1);
+    });
+
     it('the second receiver of a kind is refused until the first has gone', async () => {
       const nothing = () => undefined;
       const { dispatcher } = at.ledger;
@@ -548,6 +628,96 @@ describe('the dispatcher', () => {
       await at.clock.advance(3 * QUIET);
       (await eventState(at.ledger)).state.should.equal('closed');
       received.length.should.equal(2);
+    });
+
+    /** Has something done in between: when the ledger has what a deploy gives back, and nobody here knows yet. */
+    const afterGivingBack = (act: () => Promise<void>) => {
+      const { core } = at.ledger;
+      const transact = core.transact.bind(core);
+      core.transact = async (name, work) => {
+        const result = await transact(name, work);
+        if (name === 'redeploy') await act();
+        return result;
+      };
+    };
+
+    it('an event that a late message opens again while it lasts is still closed', async () => {
+      const partner = new FakePartner(at.clock);
+      const received = receive(at.ledger, 'payables-asked');
+      await at.ledger.start();
+      await ask('q1');
+      await at.clock.advance(2 * QUIET);
+      (await eventState(at.ledger)).state.should.equal('closed');
+      await ask('q2');
+      await at.clock.advance(1000);
+      afterGivingBack(async () => {
+        await runNode(at.ledger, '1', () =>
+          at.ledger.effects.operation(operationOf('1', 'PO-1', partner.write('probe', 'PO-1'))),
+        );
+        (await eventState(at.ledger)).should.have.properties({ state: 'open', due_at: null });
+      });
+      at.ledger.dispatcher.pause();
+      await at.ledger.start();
+      await at.clock.advance(3 * QUIET);
+      (await events(at.ledger)).map(({ state }) => state).should.deepEqual(['closed', 'closed']);
+      received.map(({ id }) => id).should.deepEqual(['1', '2', '2']);
+      partner.requests.length.should.equal(1);
+    });
+
+    it('an event that the ledger alone holds to be in work is emitted again after it, and what is in work is left alone', async () => {
+      const received = receive(at.ledger, 'payables-asked');
+      await at.ledger.start();
+      await ask('q1');
+      await at.clock.advance(2 * QUIET);
+      at.ledger.dispatcher.pause();
+      // As a commit whose answer was lost would leave it.
+      await within(at.ledger, () =>
+        query(`UPDATE event SET state = 'open', due_at = NULL, owner = 'alone' WHERE id = 1`),
+      );
+      await at.ledger.start();
+      await ask('q2');
+      await at.clock.advance(5000);
+      received.map(({ id }) => id).should.deepEqual(['1', '2', '1']);
+      await at.clock.advance(2 * QUIET);
+      (await events(at.ledger)).map(({ state }) => state).should.deepEqual(['closed', 'closed']);
+    });
+
+    it('that begins before the one before is over for the ledger still stops all emission', async () => {
+      const received = receive(at.ledger, 'payables-asked');
+      await at.ledger.start();
+      await ask('q1');
+      await at.clock.advance(1000);
+      let deploys = 0;
+      afterGivingBack(async () => {
+        deploys += 1;
+        if (deploys === 1) at.ledger.dispatcher.pause();
+      });
+      at.ledger.dispatcher.pause();
+      await at.ledger.start();
+      await at.clock.advance(5000);
+      received.length.should.equal(1);
+      await at.ledger.start();
+      await at.clock.advance(1000);
+      received.length.should.equal(2);
+    });
+
+    it('gives back a little at a time what may be thousands', async () => {
+      Object.assign(at.ledger.core.settings, { maxEffects: 2000, batch: 2000 });
+      const received = receive(at.ledger, 'payables-asked');
+      await at.ledger.start();
+      for (let number = 1; number <= 901; number++) await ask(`q${number}`);
+      await at.clock.advance(1000);
+      received.length.should.equal(901);
+      let commits = 0;
+      afterGivingBack(async () => {
+        commits += 1;
+      });
+      at.ledger.dispatcher.pause();
+      await at.ledger.start();
+      commits.should.equal(5);
+      await at.clock.advance(1000);
+      received.length.should.equal(1802);
+      (await events(at.ledger)).every(({ attempts }) => attempts === 1).should.be.true();
     });
 
     it('is over for the ledger even when the database did not answer at first', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import should from 'should';
 import type { Happening } from '../../ledger/tools.ts';
-import { ledgerFigures } from '../../ledger/figures.ts';
+import { countsOf, families, ledgerFigures, openEvents } from '../../ledger/figures.ts';
 import { createMetrics, exposition, merged, type Family } from '../../ledger/metrics.ts';
 import { migrate } from '../../ledger/schema.ts';
 import { openSqlite } from '../../ledger/sqlite.ts';
@@ -205,7 +205,7 @@ describe('what is read from the ledger', () => {
       NOW - age,
     );
   }
-  const figures = async () => readExposition(exposition(await store.read(() => ledgerFigures(NOW))));
+  const figures = async () => readExposition(exposition(await ledgerFigures(store, NOW)));
 
   it('is nothing but an empty queue where nothing has happened', async () => {
     should(await figures()).deepEqual([{ name: 'dropship_events_due', labels: {}, value: 0 }]);
@@ -252,6 +252,40 @@ describe('what is read from the ledger', () => {
 });
 
 describe('the cost of reading the ledger', () => {
+  it('is spread over turns of the event loop, and every open event counts once', async () => {
+    const store = await openFresh();
+    await migrate(store);
+    await store.transact(function* () {
+      for (let number = 0; number < 5001; number++) {
+        yield* query(
+          `INSERT INTO event (partner, kind, dedupe_key, content_hash, body, state, stored_at, due_at) VALUES ('shop', ?, ?, 'h', '{}', ?, ?, ?)`,
+          number % 3 === 0 ? 'bill' : 'order',
+          String(number),
+          number % 2 === 0 ? 'open' : 'stored',
+          1000 - Math.floor(number / 10),
+          number % 2 === 0 ? null : 1000,
+        );
+      }
+    });
+    let turns = 0;
+    let reading = true;
+    const count = () => {
+      turns += 1;
+      if (reading) setImmediate(count);
+    };
+    setImmediate(count);
+    const samples = readExposition(exposition(await ledgerFigures(store, 1000)));
+    reading = false;
+    should(turns).be.aboveOrEqual(3);
+    const of = (state: string, kind: string) => valueOf(samples, 'dropship_events', { state, kind });
+    should([of('open', 'bill'), of('open', 'order'), of('stored', 'bill'), of('stored', 'order')]).eql([
+      834, 1667, 833, 1667,
+    ]);
+    should(valueOf(samples, 'dropship_events_due')).equal(2500);
+    should(valueOf(samples, 'dropship_events_oldest_seconds', { state: 'open' })).equal(0.5);
+    await store.close();
+  });
+
   it('does not grow with finished work: every statement goes by an index that holds the unfinished', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dropline-metrics-'));
     try {
@@ -259,14 +293,17 @@ describe('the cost of reading the ledger', () => {
       const store = await openSqlite(file);
       await migrate(store);
       await store.close();
-      const statements = statementsOf(ledgerFigures(0));
-      should(statements.length).be.above(3);
+      const statements = [openEvents(), countsOf([1], 0), families([], 0)].flatMap(statementsOf);
+      should(statements.length).be.above(4);
       const database = new DatabaseSync(file);
       for (const { sql, parameters } of statements) {
         const plan = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters);
         const access = plan.map(({ detail }) => String(detail)).filter((detail) => /^(SCAN|SEARCH)/.test(detail));
         should(access).have.length(1);
-        should(access[0]).match(/ (event_open|event_aside|effect_unsettled|exception_state)\b/, sql);
+        should(access[0]).match(
+          / (event_open|event_aside|effect_unsettled|exception_state|INTEGER PRIMARY KEY)\b/,
+          sql,
+        );
       }
       database.close();
     } finally {

@@ -220,7 +220,8 @@ describe('the nodes of order intake', () => {
                 method: 'POST',
                 path: '/orders',
                 request: "{ 'number': po.id, 'gift': po.giftText, 'pieces': po.lines[0].quantity }",
-                response: "{ 'supplierOrderId': body.id }",
+                // Node-RED hands an expression that speaks of `msg` its input under that name.
+                response: "{ 'supplierOrderId': msg.body.id }",
                 settle: 'ask',
               },
             },
