@@ -48,7 +48,7 @@ export async function measureWhole(names: ContenderName[], options: SpeedOptions
       const contender = await startContender(name, { ...options, partners: partners.url, ...profileOf(name, options) });
       contenders.push(contender);
       await partners.delay(0);
-      await wholeIntake(contender, partners, { seconds: Math.max(3, seconds / 2) });
+      await wholeIntake(contender, partners, { seconds });
       await closed(contender);
       halt(contender.pid);
     }

@@ -37,13 +37,13 @@ export function* anyMissed(now: number): Transaction<boolean> {
 
 /** Raises an exception for deadlines that have passed, the oldest first: all of them, if they are not too many for one transaction. */
 export function* raiseMissed(now: number) {
-  const rows = yield* query<{ key: string; order_id: string | null; step: string }>(
+  const rows = yield* query<{ key: string; order_id: string | null; step: string; due_at: number }>(
     `UPDATE deadline SET missed = 1 WHERE key IN (SELECT key FROM deadline WHERE missed = 0 AND due_at <= ? ORDER BY due_at LIMIT ?)
-     RETURNING key, order_id, step`,
+     RETURNING key, order_id, step, due_at`,
     now,
     RAISED_AT_ONCE,
   );
-  for (const row of rows) {
+  for (const row of rows.toSorted((one, other) => Number(one.due_at) - Number(other.due_at))) {
     yield* raise(now, {
       subject: row.key,
       code: 'NOT_PROGRESSING',

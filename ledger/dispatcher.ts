@@ -141,8 +141,10 @@ export class Dispatcher {
 
   /** Takes back what a dead process had in work, then begins to emit. Called once the flows run. */
   async start(): Promise<void> {
+    const deploy = this.#deploys;
     await this.#core.transact('recover', () => this.#recover());
-    this.#paused = false;
+    // A deploy that has begun meanwhile goes on from here when it ends.
+    if (deploy === this.#deploys) this.#paused = false;
     this.#scheduleSweep();
     this.wake();
   }
@@ -226,18 +228,21 @@ export class Dispatcher {
   }
 
   /** The flows run again: whatever was in work may have lost its message and is emitted again; that is no failed attempt. */
-  async resume(): Promise<void> {
-    if (this.#closed) return;
+  resume(): Promise<void> {
+    return this.#resume(this.#deploys);
+  }
+
+  /** @param deploy whose end it is; when the next one has begun meanwhile, that one's end goes on from here */
+  async #resume(deploy: number): Promise<void> {
+    if (this.#closed || deploy !== this.#deploys) return;
     this.#paused = true;
-    const deploy = this.#deploys;
     try {
       await this.#giveBack('redeploy');
     } catch (thrown) {
       this.#core.log('error', `after the deploy the ledger does not go on yet: ${asError(thrown).message}`);
-      this.#core.after(1000, () => void this.resume());
+      this.#core.after(1000, () => void this.#resume(deploy));
       return;
     }
-    // The next one has begun meanwhile, and its end goes on from here.
     if (deploy !== this.#deploys) return;
     // A late message may have opened an event between its look at the ledger and here.
     this.#uncertain = true;
@@ -261,7 +266,7 @@ export class Dispatcher {
     const ids = [...this.#work.keys()];
     const now = this.#core.now();
     const owner = this.#core.instance.id;
-    for (let from = 0; from < ids.length || from === 0; from += AT_ONCE) {
+    for (let from = 0; from < ids.length; from += AT_ONCE) {
       const some = ids.slice(from, from + AT_ONCE);
       await this.#core.transact(name, () =>
         query(

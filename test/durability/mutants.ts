@@ -174,7 +174,11 @@ export const MUTANTS: Mutant[] = [
   {
     title: 'a call whose process died counts as certainly not made',
     changes: [
-      { file: EFFECTS, replace: "forgotten ? 'in-doubt' : 'sending'", by: "forgotten ? 'in-doubt' : 'waiting'" },
+      {
+        file: EFFECTS,
+        replace: "VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 1,",
+        by: "VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', 1,",
+      },
     ],
     killer: effects('a process that dies between intent and answer waits the settle time'),
   },
@@ -194,7 +198,7 @@ export const MUTANTS: Mutant[] = [
     changes: [
       {
         file: EFFECTS,
-        replace: "if (row?.state === 'done') {\n      const known",
+        replace: "if (row.state === 'done') {\n      const known",
         by: 'if (false) {\n      const known',
       },
     ],
@@ -221,8 +225,8 @@ export const MUTANTS: Mutant[] = [
     changes: [
       {
         file: EFFECTS,
-        replace: 'const forbidden = yield* forbid(op, row);\n    if (!row) {',
-        by: 'const forbidden = undefined as Error | undefined;\n    if (!row) {',
+        replace: 'const forbidden = (yield* forbid(op, undefined)) ??',
+        by: 'const forbidden = (undefined as Error | undefined) ??',
       },
     ],
     killer: effects('what is not wanted any more is not sent'),

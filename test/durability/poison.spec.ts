@@ -50,7 +50,11 @@ describe('an order that kills the process each time it passes through the flow',
   it('is counted and set aside, the others are not, and go on', async () => {
     const place = (sku: string) => house.place({ lines: [{ sku, quantity: 1 }], country: 'DE' });
     const poison = await place(POISON);
-    const others = await Promise.all(['WINE-RIESLING', 'WINE-PINOT', 'OIL-OLIVE'].map(place));
+    const others = await Promise.all(
+      Array.from({ length: 4 }, () => ['WINE-RIESLING', 'WINE-PINOT', 'OIL-OLIVE'])
+        .flat()
+        .map(place),
+    );
     let deaths = 0;
     for (let red: NodeRed | undefined = house.red; deaths < 20; deaths++) {
       const { exited } = red ?? { exited: undefined };
