@@ -125,11 +125,14 @@ export class Ledger {
   /** The partner's documents can be read from now on: what waited for that is judged at once. */
   async bindPartner(partner: LedgerPartner): Promise<void> {
     await this.partners.bind(partner);
+    const now = this.core.now();
     await this.core.transact('partner is back', () =>
       query(
-        // The first condition repeats that of the index of what is open: all events of a partner are many.
-        `UPDATE event SET due_at = ? WHERE ${OPEN} AND state <> 'open' AND partner = ?`,
-        this.core.now(),
+        // By the index of what is open, and not by the one of partners: all events of a partner are many. What is due already stays as it
+        // is: after a deploy that may be thousands.
+        `UPDATE event SET due_at = ? WHERE ${OPEN} AND due_at > ? AND state <> 'open' AND partner || '' = ?`,
+        now,
+        now,
         partner.reference,
       ),
     );
