@@ -15,7 +15,7 @@ import { anyMissed, raiseMissed } from './deadlines.ts';
 import { asEvent, EVENT_COLUMNS, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
 import { OPEN } from './schema.ts';
-import { query, queryOne, type Transaction } from './store.ts';
+import { inPlaces, placesFor, query, queryOne, type Transaction } from './store.ts';
 
 /** Takes the messages of an event into the flow. */
 export interface Receiver {
@@ -90,6 +90,7 @@ const LATE = 4 * SWEEP;
 const RECEIVER_CHECK = 60_000;
 /** Events closed or given back in one transaction. More would hold up the event loop, and with it the answers of the endpoints. */
 const AT_ONCE = 200;
+const PLACES = placesFor(AT_ONCE);
 
 /** Note of an event that waits for somebody to receive it. */
 const NO_RECEIVER = 'no receiver';
@@ -273,7 +274,7 @@ export class Dispatcher {
           `UPDATE event SET due_at = ?, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END
            WHERE id IN (${PLACES}) AND state = 'open' AND due_at IS NULL AND owner = ?`,
           now,
-          ...filled(some),
+          ...inPlaces(some.map(Number), AT_ONCE),
           owner,
         ),
       );
@@ -879,7 +880,7 @@ export class Dispatcher {
       `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL, suspicion = NULL WHERE ${atEnd}
        AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING id, emitted`,
       now,
-      ...filled(quiet),
+      ...inPlaces(quiet.map(Number), AT_ONCE),
       owner,
     );
     for (const { id, emitted } of closed) {
@@ -892,7 +893,7 @@ export class Dispatcher {
       `SELECT id, attempts, (SELECT MIN(COALESCE(due_at, ?)) FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) AS due
        FROM event WHERE ${atEnd}`,
       now,
-      ...filled(quiet),
+      ...inPlaces(quiet.map(Number), AT_ONCE),
       owner,
     );
     for (const row of unsettled) {
@@ -953,14 +954,6 @@ function* receiverIsThere(now: number, kind?: string): Transaction<void> {
     NO_RECEIVER,
     kind,
   );
-}
-
-/** Parameters for `AT_ONCE` events. */
-const PLACES = Array.from({ length: AT_ONCE }, () => '?').join(', ');
-
-/** These events as those parameters: always as many, so that one prepared statement serves. */
-function filled(ids: string[]): (number | undefined)[] {
-  return Array.from({ length: AT_ONCE }, (_, index) => (index < ids.length ? Number(ids[index]) : undefined));
 }
 
 function newWork(now: number): Work {

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Family, Sample } from './metrics.ts';
 import { OPEN } from './schema.ts';
-import { query, queryOne, type Store, type Transaction } from './store.ts';
+import { inPlaces, placesFor, query, queryOne, type Store, type Transaction } from './store.ts';
 
 /** States of effects that do not come right by themselves at once, as what they are called in the metrics. */
 const UNSETTLED: { state: string; name: string; help: string }[] = [
@@ -22,6 +22,7 @@ const UNSETTLED: { state: string; name: string; help: string }[] = [
 
 /** Open events looked at in one turn of the event loop. There may be a hundred thousand, and an order that comes in must not wait for them all. */
 const LOOKED_AT_ONCE = 2000;
+const PLACES = placesFor(LOOKED_AT_ONCE);
 
 interface Count {
   state: string;
@@ -62,12 +63,9 @@ export function* countsOf(ids: number[], now: number): Transaction<Count[]> {
     `SELECT state, kind, COUNT(*) AS n, SUM(CASE WHEN due_at <= ? THEN 1 ELSE 0 END) AS due, MIN(stored_at) AS oldest
      FROM event WHERE id IN (${PLACES}) AND ${OPEN} GROUP BY state, kind`,
     now,
-    ...Array.from({ length: LOOKED_AT_ONCE }, (_, index) => ids[index]),
+    ...inPlaces(ids, LOOKED_AT_ONCE),
   );
 }
-
-/** Always as many, so that one prepared statement serves. */
-const PLACES = Array.from({ length: LOOKED_AT_ONCE }, () => '?').join(', ');
 
 function summed(counts: Count[]): Count[] {
   const sums = new Map<string, Count>();

@@ -55,3 +55,13 @@ export function* queryOne<R = Row>(
   const rows = yield* query<R>(sql, ...parameters);
   return rows[0];
 }
+
+/** Placeholders for a list of at most `most` values in `IN (...)`: always as many, so that one prepared statement serves lists of all lengths. */
+export function placesFor(most: number): string {
+  return Array.from({ length: most }, () => '?').join(', ');
+}
+
+/** The values for `placesFor(most)`; NULL, which equals nothing, in the places that are left. */
+export function inPlaces(values: readonly number[], most: number): (number | undefined)[] {
+  return Array.from({ length: most }, (_, index) => values[index]);
+}
