@@ -12,6 +12,7 @@ import { measureIntake, measureWhole, PARTNER_DELAYS, type IntakeResult, type Wh
  * `npm run bench`: how fast Dropline is, beside the same job without it, and what each of them loses in a crash.
  *
  *   --quick            short slices, for a first look
+ *   --rounds=20        more rounds of the whole intake, of two seconds each: for a machine that is busy with other things as well
  *   --only=whole,crash some of the measures: whole, intake, crash
  *   --contenders=...   some of the contenders of the whole intake: core, program, dropline, dropline-postgres
  *   --postgres=URL     Dropline on PostgreSQL as well
@@ -23,6 +24,7 @@ import { measureIntake, measureWhole, PARTNER_DELAYS, type IntakeResult, type Wh
 const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
     only: { type: 'string', default: 'whole,intake,crash' },
     contenders: { type: 'string' },
     postgres: { type: 'string' },
@@ -60,8 +62,8 @@ async function main(): Promise<Results> {
     folder,
     partners,
     database: flags.postgres,
-    seconds: flags.quick ? 4 : 8,
-    rounds: flags.quick ? 1 : 3,
+    seconds: flags.rounds ? 2 : flags.quick ? 4 : 8,
+    rounds: flags.rounds ? Number(flags.rounds) : flags.quick ? 1 : 3,
     profile: flags.profile,
     say,
   };

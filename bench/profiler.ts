@@ -20,7 +20,7 @@ let statements: SqlTimes = {};
 if (folder) {
   mkdirSync(folder, { recursive: true });
   process.on('SIGWINCH', () => void toggle(folder));
-  measureStatements();
+  if (!process.env["NO_SQL"]) measureStatements();
 }
 
 async function toggle(into: string): Promise<void> {

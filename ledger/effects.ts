@@ -6,9 +6,9 @@ import { backOff, type Core } from './core.ts';
 import type { Happening } from './tools.ts';
 import { raise, settle } from './exceptions.ts';
 import { note } from './history.ts';
-import { mayBeForgotten, RESTORED } from './restored.ts';
+import { mayBeForgotten } from './restored.ts';
 import { isRedacted } from './retention.ts';
-import { query, queryOne, type Transaction } from './store.ts';
+import { change, query, queryOne, type Transaction } from './store.ts';
 
 /**
  * Effects: what changes something at a partner, and decisions of the ledger that a replay must find again. Each has a
@@ -218,9 +218,9 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     result: unknown,
   ): Transaction<boolean> {
     const now = core.now();
-    const inserted = yield* queryOne(
+    const inserted = yield* change(
       `INSERT INTO effect (key, event_id, order_id, partner, kind, document, state, attempt, content_hash, result, first_started_at, started_at, finished_at)
-       VALUES (?, ?, ?, ?, ?, ?, 'done', 1, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING key`,
+       VALUES (?, ?, ?, ?, ?, ?, 'done', 1, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`,
       key,
       Number(identity.eventId),
       identity.orderId,
@@ -233,7 +233,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       now,
       now,
     );
-    if (!inserted) return false;
+    if (inserted === 0) return false;
     yield* note(now, {
       orderId: identity.orderId,
       eventId: identity.eventId,
@@ -286,12 +286,10 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     write: Write<Result>,
   ): Transaction<Next<Result>> {
     const now = core.now();
-    // First what is by far the most frequent: nobody has begun it, and one statement says that and all that forbids it.
-    const begun = yield* queryOne<{ restored: string | null; redacted_at: number | null }>(
+    // First what is by far the most frequent: nobody has begun it.
+    const begun = yield* change(
       `INSERT INTO effect (key, event_id, order_id, partner, kind, document, step, state, attempt, content_hash, summary, first_started_at, started_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
-       RETURNING (SELECT value FROM meta WHERE key = '${RESTORED}') AS restored,
-         (SELECT redacted_at FROM document WHERE kind = 'order' AND id = CAST(? AS TEXT)) AS redacted_at`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`,
       key,
       Number(op.eventId),
       op.orderId,
@@ -303,16 +301,16 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
       write.summary ? JSON.stringify(write.summary) : null,
       now,
       now,
-      op.orderId,
     );
-    if (begun) {
-      const forbidden = (yield* forbid(op, undefined)) ?? (begun.redacted_at === null ? undefined : orderRedacted(op));
+    if (begun > 0) {
+      const forbidden =
+        (yield* forbid(op, undefined)) ?? ((yield* isRedacted(op.orderId)) ? orderRedacted(op) : undefined);
       if (forbidden) {
         yield* query(`DELETE FROM effect WHERE key = ?`, key);
         return { next: 'refuse', error: forbidden, raised: false };
       }
       // A ledger that was put back from a backup has forgotten its intents of since then: in doubt from the start.
-      const forgotten = begun.restored !== null && write.settle !== 'idempotent' && (yield* mayBeForgotten(op));
+      const forgotten = write.settle !== 'idempotent' && (yield* mayBeForgotten(op));
       if (!forgotten) return { next: 'send', attempt: 1, look: true };
       yield* query(`UPDATE effect SET state = 'in-doubt' WHERE key = ?`, key);
       if (write.settle === 'probe') return { next: 'find', attempt: 1, since: now };
@@ -415,14 +413,14 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
 
   /** The next attempt, by compare-and-set: of two that try, one gets it. */
   function* takeAttempt<Result>(key: string, hash: string, attempt: number, now: number): Transaction<Next<Result>> {
-    const won = yield* queryOne(
-      `UPDATE effect SET state = 'sending', attempt = attempt + 1, content_hash = ?, started_at = ?, due_at = NULL WHERE key = ? AND attempt = ? RETURNING key`,
+    const won = yield* change(
+      `UPDATE effect SET state = 'sending', attempt = attempt + 1, content_hash = ?, started_at = ?, due_at = NULL WHERE key = ? AND attempt = ?`,
       hash,
       now,
       key,
       attempt,
     );
-    if (!won) return { next: 'wait', until: now + 1000, reason: 'another instance is at it' };
+    if (won === 0) return { next: 'wait', until: now + 1000, reason: 'another instance is at it' };
     return { next: 'send', attempt: attempt + 1, look: true };
   }
 
@@ -582,13 +580,13 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
 
   /** The result of a first attempt that went well: by far the most frequent, and there is nothing to settle with it. */
   function* settleSmoothly<Result extends Json>(op: Frame, key: string, result: Result): Transaction<void> {
-    const smooth = yield* queryOne(
-      `UPDATE effect SET state = 'done', result = ?, finished_at = ? WHERE key = ? AND attempt = 1 AND state = 'sending' RETURNING key`,
+    const smooth = yield* change(
+      `UPDATE effect SET state = 'done', result = ?, finished_at = ? WHERE key = ? AND attempt = 1 AND state = 'sending'`,
       JSON.stringify(result ?? null),
       core.now(),
       key,
     );
-    if (smooth) return;
+    if (smooth > 0) return;
     const next = yield* settleResult(op, key, 1, result, false);
     if (next.next === 'wait') throw new Waiting(next.until, next.reason);
   }
@@ -602,14 +600,14 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     given?: Given,
   ): Transaction<Next<Result>> {
     const now = core.now();
-    const mine = yield* queryOne(
-      `UPDATE effect SET state = 'done', result = ?, error_code = NULL, error = NULL, due_at = NULL, finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done' RETURNING key`,
+    const mine = yield* change(
+      `UPDATE effect SET state = 'done', result = ?, error_code = NULL, error = NULL, due_at = NULL, finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done'`,
       JSON.stringify(result ?? null),
       now,
       key,
       attempt,
     );
-    if (!mine) {
+    if (mine === 0) {
       // Another instance went on while this one was frozen: what stands in the ledger counts.
       const row = yield* queryOne<EffectRow>(`SELECT * FROM effect WHERE key = ?`, key);
       if (row?.state === 'done') return { next: 'answer', result: JSON.parse(row.result ?? 'null') as Result };
@@ -797,14 +795,14 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
   async function hold(eventId: string): Promise<void> {
     await core.transact('hold', function* (): Transaction<void> {
       const { id: owner } = core.instance;
-      const mine = yield* queryOne(
+      const mine = yield* change(
         `UPDATE event SET owner = ?, due_at = CASE WHEN state = 'closed' THEN NULL ELSE due_at END, state = 'open', closed_at = NULL
-         WHERE id = ? AND (state = 'closed' OR (state = 'open' AND (owner = ? OR owner IS NULL))) RETURNING id`,
+         WHERE id = ? AND (state = 'closed' OR (state = 'open' AND (owner = ? OR owner IS NULL)))`,
         owner,
         Number(eventId),
         owner,
       );
-      if (mine) return;
+      if (mine > 0) return;
       const other = yield* queryOne(`SELECT id FROM event WHERE id = ? AND state = 'open'`, Number(eventId));
       if (other) throw new Waiting(core.now() + core.settings.lease, 'another instance goes on with it');
     });
@@ -862,11 +860,27 @@ function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   const object = value as Record<string, unknown>;
   let text = '';
-  for (const key of Object.keys(object).sort()) {
+  for (const key of sorted(Object.keys(object))) {
     const item = object[key];
-    if (item !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonical(item)}`;
+    if (item !== undefined) text += `${text === '' ? '' : ','}${quoted(key)}:${canonical(item)}`;
   }
   return `{${text}}`;
+}
+
+/** In place, by UTF-16 code units as `sort()` does it: for a handful of names that are often in order, that takes a third of the time. */
+function sorted(names: string[]): string[] {
+  if (names.length > 64) return names.sort();
+  for (let next = 1; next < names.length; next += 1) {
+    const name = names[next]!;
+    let at = next;
+    for (; at > 0 && names[at - 1]! > name; at -= 1) names[at] = names[at - 1]!;
+    names[at] = name;
+  }
+  return names;
+}
+
+function quoted(name: string): string {
+  return /^\w*$/.test(name) ? `"${name}"` : JSON.stringify(name);
 }
 
 /** What stands in the log of the partner's side too: numbers and references, never people. */

@@ -48,7 +48,7 @@ export interface EventRow {
 /**
  * Commits facts before their sender is answered. A repeat of the same fact changes nothing; the same business key with
  * another content is kept beside the first and judged on its own.
- * @param raw the body as it came in, kept for the record
+ * @param raw the body as it came in, kept for the record where it is not to the letter what is written down of it
  */
 export async function storeFacts(
   core: Core,
@@ -74,27 +74,33 @@ export async function storeFacts(
   return { stored, repeated: facts.length - stored };
 }
 
+interface NewEvent {
+  partner: string;
+  kind: string;
+  dedupeKey: string;
+  body: unknown;
+  raw?: string | undefined;
+  orderId?: string;
+}
+
 /** Inserts an event; `undefined` when it is a repeat. */
-export function* insertEvent(
-  core: Core,
-  event: {
-    partner: string;
-    kind: string;
-    dedupeKey: string;
-    body: unknown;
-    raw?: string | undefined;
-    orderId?: string;
-  },
-): Transaction<string | undefined> {
+export function* insertEvent(core: Core, event: NewEvent): Transaction<string | undefined> {
   const hash = contentHash(event.body);
+  core.stir();
+  const id = yield* insertAs(core, event, event.dedupeKey, hash);
+  if (id !== undefined) return id;
   const known = yield* queryOne<{ content_hash: string }>(
     `SELECT content_hash FROM event WHERE partner = ? AND dedupe_key = ?`,
     event.partner,
     event.dedupeKey,
   );
   if (known?.content_hash === hash) return undefined;
-  const key = known ? `${event.dedupeKey}#${hash.slice(0, 12)}` : event.dedupeKey;
+  return yield* insertAs(core, event, `${event.dedupeKey}#${hash.slice(0, 12)}`, hash);
+}
+
+function* insertAs(core: Core, event: NewEvent, key: string, hash: string): Transaction<string | undefined> {
   const now = core.now();
+  const body = JSON.stringify(event.body);
   const row = yield* queryOne<{ id: number }>(
     `INSERT INTO event (partner, kind, dedupe_key, content_hash, order_id, body, raw, state, owner, stored_at, due_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, 'stored', ?, ?, ?) ON CONFLICT (partner, dedupe_key) DO NOTHING RETURNING id`,
@@ -103,13 +109,13 @@ export function* insertEvent(
     key,
     hash,
     event.orderId,
-    JSON.stringify(event.body),
-    event.raw,
+    body,
+    // Where it came in just as it is written down, once is enough.
+    event.raw === body ? undefined : event.raw,
     core.instance.id,
     now,
     now,
   );
-  core.stir();
   return row ? String(row.id) : undefined;
 }
 

@@ -213,7 +213,7 @@ export function* createRun(
     return { run: { ...run, state: 'refused' } };
   }
   yield* putDocument(run, now);
-  for (const payment of payments) yield* putPayment(payment, now);
+  for (const payment of payments) yield* putDocument(payment, now);
   yield* expectStep(
     `pay ${run.id}`,
     `Payment run ${run.id} has not been approved and sent to the bank.`,
@@ -275,7 +275,7 @@ export function* markRunSent(core: Core, run: PaymentRun): Transaction<void> {
   yield* putDocument({ ...run, state: 'sent', sentAt: new Date(now).toISOString() }, now);
   for (const payment of run.payments) {
     const known = (yield* getPayment(payment.endToEndId)) ?? payment;
-    yield* putPayment({ ...known, state: forwardPaymentState(known.state, 'sent') }, now);
+    yield* putDocument({ ...known, state: forwardPaymentState(known.state, 'sent') }, now);
     yield* note(now, {
       orderId: payment.orderId,
       what: 'payment sent to the bank',
@@ -423,7 +423,7 @@ function* applyStatus(core: Core, event: LedgerEvent, planned: Payment, status: 
     ...(status.reason === undefined ? {} : { reason: status.reason }),
     ...(state === 'paid' ? { settledAt: status.at } : {}),
   };
-  yield* putPayment(payment, now);
+  yield* putDocument(payment, now);
   yield* note(now, {
     orderId: payment.orderId,
     eventId: event.id,
@@ -480,20 +480,6 @@ function* release(payment: string, eventId?: string): Transaction<void> {
     payment,
     eventId === undefined ? null : Number(eventId),
     eventId === undefined ? null : Number(eventId),
-  );
-}
-
-/** Payments are kept by their end-to-end id: a payment that is made anew after a rejection is another one for the bank. */
-function* putPayment(payment: Payment, at: number): Transaction<void> {
-  yield* query(
-    `INSERT INTO document (kind, id, order_id, partner, state, body, updated_at) VALUES ('payment', ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state, body = excluded.body, updated_at = excluded.updated_at`,
-    payment.endToEndId,
-    payment.orderId,
-    payment.supplier,
-    payment.state,
-    JSON.stringify(payment),
-    at,
   );
 }
 

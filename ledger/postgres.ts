@@ -114,15 +114,15 @@ export async function openPostgres(address: string | (() => string)): Promise<St
     return named ? statement : { text: statement.text };
   }
 
-  async function ask(client: PoolClient, { sql, parameters }: Statement, patient: boolean): Promise<Row[]> {
-    const { rows } = await answer(
+  async function ask(client: PoolClient, { sql, parameters, counts }: Statement, patient: boolean): Promise<Row[]> {
+    const { rows, rowCount } = await answer(
       client.query<Row>({
         ...prepare(sql),
         values: parameters.map(toDatabase),
         ...(patient ? { query_timeout: 2 ** 31 - 1 } : {}),
       }),
     );
-    return rows.map(fromDatabase);
+    return counts ? [{ changed: rowCount }] : rows.map(fromDatabase);
   }
 
   async function attempt<Result>(begin: string, work: () => Transaction<Result>): Promise<Result> {

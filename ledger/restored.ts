@@ -4,7 +4,7 @@ import type { PaymentRun } from '../orders/payment.ts';
 import type { Core } from './core.ts';
 import { getDocument } from './documents.ts';
 import { note } from './history.ts';
-import { query, queryOne, type Store, type Transaction } from './store.ts';
+import { query, queryKept, queryOne, type Store, type Transaction } from './store.ts';
 
 /**
  * A ledger that was put back from a backup has forgotten what was done since the backup was made. From then on, what concerns an
@@ -20,7 +20,7 @@ export interface Restored {
 /** Key in the table `meta` of what `backup-worker.ts` writes into its copies: when the copy was made. */
 const MARK = 'backup_of';
 /** Key in the table `meta` of when the ledger was last put back. */
-export const RESTORED = 'restored';
+const RESTORED = 'restored';
 
 /** By how much partners' clocks may be behind ours. */
 const CLOCKS_DIFFER = 3_600_000;
@@ -76,7 +76,11 @@ function* remember(restored: Restored) {
 
 /** When the ledger was last put back from a backup, if ever. */
 export function* restored(): Transaction<Restored | undefined> {
-  const row = yield* queryOne<{ value: string }>(`SELECT value FROM meta WHERE key = ?`, RESTORED);
+  const row = yield* queryKept<{ value: string }>(
+    { table: 'meta', key: `meta ${RESTORED}` },
+    `SELECT value FROM meta WHERE key = ?`,
+    RESTORED,
+  );
   return row ? (JSON.parse(row.value) as Restored) : undefined;
 }
 

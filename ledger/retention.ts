@@ -3,7 +3,7 @@ import type { Core } from './core.ts';
 import type { RetentionSettings } from './settings.ts';
 import { note } from './history.ts';
 import { OPEN } from './schema.ts';
-import { query, queryOne, type Transaction } from './store.ts';
+import { query, queryKept, queryOne, type Transaction } from './store.ts';
 
 /** Stands where a person's name, address, mail or telephone number stood. */
 export const REDACTED = '(removed)';
@@ -225,7 +225,8 @@ function* redactTexts(
 /** Whether the personal data of an order are gone, so that nothing about it can be sent any more. */
 export function* isRedacted(orderId: string | undefined): Transaction<boolean> {
   if (orderId === undefined) return false;
-  const row = yield* queryOne<{ redacted_at: number | null }>(
+  const row = yield* queryKept<{ redacted_at: number | null }>(
+    { table: 'document', key: `redacted ${orderId}` },
     `SELECT redacted_at FROM document WHERE kind = 'order' AND id = ?`,
     orderId,
   );

@@ -2,11 +2,15 @@ import { closeSync, fdatasync, fdatasyncSync, mkdirSync, openSync, statfsSync } 
 import { dirname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ConfigurationMistake, TemporaryFault, asError, type DroplineError } from '../orders/errors.ts';
+import { KeptRows } from './kept-rows.ts';
 import { damaged, databaseFault, isBusy, unavailable, unsynced } from './sqlite-faults.ts';
-import type { Dialect, Row, Store, Transaction } from './store.ts';
+import type { Dialect, Row, Statement, Store, Transaction } from './store.ts';
 
 /** Transactions that share one commit. More would hold up the event loop, fewer would cost disk syncs. */
 const LARGEST_BATCH = 200;
+
+/** Milliseconds that a transaction waits at most for others to share its commit. */
+const GATHERING = 5;
 
 interface Waiting {
   work: () => Transaction<unknown>;
@@ -16,11 +20,15 @@ interface Waiting {
 
 type Outcome = { result: unknown } | { error: Error };
 
-/** A prepared statement, and whether it has rows to give. */
 interface Prepared {
   statement: StatementSync;
+  /** Whether it has rows to give. */
   hasRows: boolean;
+  /** The table that it changes. */
+  table: string | undefined;
 }
+
+const NO_ROWS: Row[] = [];
 
 /** Has the disk keep what was written to a file; answers when it does. */
 type Sync = (file: number, done: (error: Error | null) => void) => void;
@@ -45,6 +53,7 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
   const database = openDatabase(DatabaseSync, file, lock);
 
   const statements = new Map<string, Prepared>();
+  const keptRows = new KeptRows();
   const begin = database.prepare('BEGIN IMMEDIATE');
   const commit = database.prepare('COMMIT');
   const queue: Waiting[] = [];
@@ -60,7 +69,11 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
   function prepare(sql: string): Prepared {
     let prepared = statements.get(sql);
     if (!prepared) {
-      prepared = { statement: database.prepare(sql), hasRows: /^\s*(SELECT|WITH|PRAGMA)|\bRETURNING\b/i.test(sql) };
+      prepared = {
+        statement: database.prepare(sql),
+        hasRows: /^\s*(SELECT|WITH|PRAGMA)|\bRETURNING\b/i.test(sql),
+        table: /^(?!\s*SELECT)[^(]*?\b(?:INTO|UPDATE|FROM)\s+(\w+)/i.exec(sql)?.[1],
+      };
       statements.set(sql, prepared);
     }
     return prepared;
@@ -69,16 +82,26 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
   function drive<Result>(work: () => Transaction<Result>): Result {
     const transaction = work();
     let step = transaction.next([]);
-    while (!step.done) {
-      const { sql, parameters } = step.value;
-      const { statement, hasRows } = prepare(sql);
-      if (hasRows) step = transaction.next(statement.all(...parameters) as Row[]);
-      else {
-        statement.run(...parameters);
-        step = transaction.next([]);
-      }
-    }
+    while (!step.done) step = transaction.next(execute(step.value));
     return step.value;
+  }
+
+  /** A kept row is answered from memory. Whoever changes its table without saying what stands there then has all of it forgotten. */
+  function execute({ sql, parameters, kept, counts }: Statement): Row[] {
+    if (kept && !kept.after) {
+      const known = keptRows.get(kept);
+      if (known) return known;
+    }
+    const { statement, hasRows, table } = prepare(sql);
+    let rows = NO_ROWS;
+    if (hasRows) rows = statement.all(...parameters) as Row[];
+    else {
+      const { changes } = statement.run(...parameters);
+      if (counts) rows = [{ changed: Number(changes) }];
+    }
+    if (kept) keptRows.put(kept, kept.after ? [kept.after] : rows);
+    else if (table !== undefined) keptRows.forgetTable(table);
+    return rows;
   }
 
   /** @returns undefined when one of them throws: nothing has been committed, and which ones may be is to be found out */
@@ -90,7 +113,7 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
         outcomes.push({ result: drive(work) });
       } catch (thrown) {
         if (databaseFault(thrown, file)) throw thrown;
-        database.exec('ROLLBACK');
+        undo('ROLLBACK');
         return undefined;
       }
     }
@@ -115,7 +138,7 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
       return { result };
     } catch (thrown) {
       if (databaseFault(thrown, file)) throw thrown;
-      database.exec('ROLLBACK TO item; RELEASE item');
+      undo('ROLLBACK TO item; RELEASE item');
       return { error: asError(thrown) };
     }
   }
@@ -161,10 +184,18 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
     });
   }
 
-  /** A full disk may have rolled back already, a damaged file may refuse even that: the next `BEGIN` tells. */
+  /** What it kept since the beginning of the transaction does not stand in the ledger. */
+  function undo(sql: string): void {
+    keptRows.forgetAll();
+    database.exec(sql);
+  }
+
+  /** A damaged file may refuse even that: the next `BEGIN` tells. */
   function rollBack(): void {
     try {
-      if (database.isTransaction) database.exec('ROLLBACK');
+      if (database.isTransaction) undo('ROLLBACK');
+      // A full disk has rolled back already.
+      else keptRows.forgetAll();
     } catch (thrown) {
       broken ??= databaseFault(thrown, file)?.damaged ? understood(thrown) : undefined;
     }
@@ -180,7 +211,18 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
   function schedule(): void {
     if (scheduled || syncing) return;
     scheduled = true;
-    setImmediate(commitBatch);
+    const begun = performance.now();
+    setImmediate(gather, begun, queue.length);
+  }
+
+  /**
+   * As long as each turn of the event loop brings more, the commit waits for it: pages that many write to are written once. When
+   * there is nothing to do but to commit, nobody waits.
+   */
+  function gather(begun: number, before: number): void {
+    const isGrowing = queue.length > before && queue.length < LARGEST_BATCH;
+    if (isGrowing && !closed && performance.now() - begun < GATHERING) setImmediate(gather, begun, queue.length);
+    else commitBatch();
   }
 
   return {
@@ -223,7 +265,7 @@ function closedFault(): TemporaryFault {
 /**
  * - `synchronous = NORMAL`: the file is sound after a power cut; that what was answered is in it, `sync` sees to.
  * - `secure_delete`: what is redacted or replaced is overwritten, so that it is in no free page of the file; measured: no slower.
- * - `wal_autocheckpoint`: pages that are written again and again are copied into the file once in 16 MB of log, not in 4.
+ * - `wal_autocheckpoint`: pages that are written again and again are copied into the file once in 32 MB of log, not in 4.
  * - `journal_size_limit`: the log that a long reader (a backup) made grow is cut again by the checkpoint after it.
  * - No memory-mapped reads: there a fault of the disk kills the process instead of failing one read.
  */
@@ -234,7 +276,7 @@ const PRAGMAS = `
   PRAGMA foreign_keys = ON;
   PRAGMA secure_delete = ON;
   PRAGMA cache_size = -32000;
-  PRAGMA wal_autocheckpoint = 4000;
+  PRAGMA wal_autocheckpoint = 8000;
   PRAGMA journal_size_limit = 67108864;
 `;
 

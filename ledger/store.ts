@@ -36,6 +36,22 @@ export type Transaction<Result> = Generator<Statement, Result, Row[]>;
 export interface Statement {
   sql: string;
   parameters: Value[];
+  /** The one row that it reads or writes, where that is a row that may be kept in memory. */
+  kept?: Kept;
+  /** What comes back is one row that says how many rows it changed. */
+  counts?: true;
+}
+
+/**
+ * Names a row. A store whose database belongs to this process alone may answer a read of it from memory; any other write to the
+ * table makes it forget what it keeps.
+ */
+export interface Kept {
+  table: string;
+  /** What the row is asked for by, and nothing else in the ledger is. */
+  key: string;
+  /** What a read of it finds after this write; `undefined` for a read. */
+  after?: Row;
 }
 
 export type Value = string | number | null;
@@ -43,8 +59,29 @@ export type Row = Record<string, Value>;
 
 /** One statement inside a transaction: `const rows = yield* query('SELECT ...', id)`. */
 export function* query<R = Row>(sql: string, ...parameters: (Value | undefined)[]): Generator<Statement, R[], Row[]> {
-  const rows = yield { sql, parameters: parameters.map((value) => value ?? null) };
-  return rows as R[];
+  return (yield { sql, parameters: nullsFor(parameters) }) as R[];
+}
+
+/** How many rows a statement changed. Cheaper than `RETURNING`, for which a database keeps what it changes aside. */
+export function* change(sql: string, ...parameters: (Value | undefined)[]): Generator<Statement, number, Row[]> {
+  const rows = yield { sql, parameters: nullsFor(parameters), counts: true };
+  return Number(rows[0]?.['changed']);
+}
+
+/** In place: there are dozens of statements in the way of an order. */
+function nullsFor(parameters: (Value | undefined)[]): Value[] {
+  for (let index = 0; index < parameters.length; index += 1) parameters[index] ??= null;
+  return parameters as Value[];
+}
+
+/** Reads the row that `kept` names, by the same columns each time. */
+export function* queryKept<R = Row>(
+  kept: Kept,
+  sql: string,
+  ...parameters: Value[]
+): Generator<Statement, R | undefined, Row[]> {
+  const rows = yield { sql, parameters, kept };
+  return rows[0] as R | undefined;
 }
 
 /** The first row of a statement, if any. */

@@ -1,6 +1,6 @@
 import type { Ledger } from '../ledger/ledger.ts';
 import { faultOf } from '../ledger/validate.ts';
-import { documentBody, type Documents } from '../ledger/documents.ts';
+import { documentRow, type Documents } from '../ledger/documents.ts';
 import { BusinessRefusal, ConfigurationMistake } from '../orders/errors.ts';
 import { orderContent, type Order } from '../orders/order.ts';
 import { purchaseOrderContent, type PurchaseOrder } from '../orders/purchase-order.ts';
@@ -30,7 +30,7 @@ export async function checkDocument(
   }
   const document = payload as { type: string; id?: string };
   const kind = KINDS.find((each) => each === document.type);
-  const body = kind && (await ledger.core.read(() => documentBody(kind, String(document.id))));
+  const body = kind && (await ledger.core.read(() => documentRow(kind, String(document.id))))?.body;
   // By far the most frequent: it is the document to the letter.
   if (body !== undefined && body === JSON.stringify(document)) return document;
   const fault = faultOf(document);

@@ -1,5 +1,5 @@
 import { expectStep } from '../ledger/deadlines.ts';
-import { getDocument } from '../ledger/documents.ts';
+import { documentRow, documentState, getDocument } from '../ledger/documents.ts';
 import { Obsolete, Waiting } from '../ledger/effects.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { queryOne, type Transaction } from '../ledger/store.ts';
@@ -12,13 +12,10 @@ const LOOK_AGAIN = 1500;
 
 /** In the transaction of an intent: a purchase order of which nothing is left, or whose order was cancelled before it left, is not sent. */
 export function* stillWanted(purchaseOrder: string): Transaction<void> {
-  const po = yield* queryOne<{ state: string; order_id: string; order_state: string | null }>(
-    `SELECT state, order_id, (SELECT state FROM document o WHERE o.kind = 'order' AND o.id = document.order_id) AS order_state
-     FROM document WHERE kind = 'purchase-order' AND id = ?`,
-    purchaseOrder,
-  );
+  const po = yield* documentRow('purchase-order', purchaseOrder);
   if (!po || po.state === 'cancelled') throw new Obsolete(`${purchaseOrder} was cancelled.`);
-  if (po.state === 'allocated' && po.order_state === 'cancelled')
+  if (po.state !== 'allocated' || po.order_id === null) return;
+  if ((yield* documentState('order', po.order_id)) === 'cancelled')
     throw new Obsolete(`Order ${po.order_id} was cancelled.`);
 }
 

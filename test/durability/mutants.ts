@@ -271,8 +271,8 @@ export const MUTANTS: Mutant[] = [
     changes: [
       {
         file: EFFECTS,
-        replace: 'due_at = NULL WHERE key = ? AND attempt = ? RETURNING key`,\n      hash,',
-        by: 'due_at = NULL WHERE key = ? AND ? > 0 RETURNING key`,\n      hash,',
+        replace: 'due_at = NULL WHERE key = ? AND attempt = ?`,\n      hash,',
+        by: 'due_at = NULL WHERE key = ? AND ? > 0`,\n      hash,',
       },
     ],
     killer: effects('of two processes on one ledger that find the same doubt, one sends'),
@@ -283,8 +283,8 @@ export const MUTANTS: Mutant[] = [
     changes: [
       {
         file: EFFECTS,
-        replace: "finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done' RETURNING key",
-        by: 'finished_at = ? WHERE key = ? AND ? > 0 RETURNING key',
+        replace: "finished_at = ? WHERE key = ? AND attempt = ? AND state <> 'done'",
+        by: 'finished_at = ? WHERE key = ? AND ? > 0',
       },
     ],
     killer: effects('a late answer that says something else'),

@@ -8,7 +8,8 @@ import should from 'should';
 import { openPostgres } from '../../ledger/postgres.ts';
 import { migrate } from '../../ledger/schema.ts';
 import { openSqlite } from '../../ledger/sqlite.ts';
-import { query, type Store, type Transaction } from '../../ledger/store.ts';
+import { change, query, queryKept, type Store, type Transaction } from '../../ledger/store.ts';
+import { asError } from '../../orders/errors.ts';
 import { postgres } from '../support/postgres.ts';
 import { rejection } from './harness.ts';
 
@@ -80,6 +81,53 @@ export function storeContract(
         ),
       );
       seen.sort((a, b) => a - b).should.deepEqual(Array.from({ length: 450 }, (_, index) => index + 1));
+    });
+
+    it('a row that may be kept in memory is read as it stands, whatever else writes, throws or shares its commit', async () => {
+      const named = (name: string) => ({ table: 'thing', key: `thing ${name}` });
+      /** As the database has it, and as it may be remembered. */
+      function* compared(name: string): Transaction<void> {
+        const sql = `SELECT n FROM thing WHERE name = ?`;
+        const [stands] = yield* query<{ n: number }>(sql, name);
+        const read = yield* queryKept<{ n: number }>(named(name), sql, name);
+        should([name, read && Number(read.n)]).deepEqual([name, stands && Number(stands.n)]);
+      }
+      function* run(steps: [string, string, number][]): Transaction<void> {
+        for (const [what, name, n] of steps) {
+          if (what === 'write')
+            yield {
+              sql: `INSERT INTO thing (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = excluded.n`,
+              parameters: [name, n],
+              kept: { ...named(name), after: { n } },
+            };
+          else if (what === 'write otherwise') yield* query(`UPDATE thing SET n = n + 1 WHERE name = ?`, name);
+          else if (what === 'delete') yield* change(`DELETE FROM thing WHERE name = ?`, name);
+          else if (what === 'throw') throw new Error('changed my mind');
+          yield* compared(name);
+        }
+      }
+      const step = fc.tuple(
+        fc.constantFrom('write', 'write', 'read', 'read', 'write otherwise', 'delete', 'throw'),
+        fc.constantFrom('a', 'b'),
+        fc.nat(9),
+      );
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 6 }), async (transactions) => {
+          const outcomes = await Promise.allSettled(transactions.map((steps) => store.transact(() => run(steps))));
+          for (const outcome of outcomes)
+            if (outcome.status === 'rejected') should(asError(outcome.reason).message).equal('changed my mind');
+          for (const name of ['a', 'b']) await store.read(() => compared(name));
+        }),
+        { numRuns: 60 },
+      );
+    });
+
+    it('a statement tells how many rows it changed', async () => {
+      for (const name of ['a', 'b']) await store.transact(() => put(name, 1));
+      const upsert = `INSERT INTO thing (name, n) VALUES ('b', 5), ('c', 5) ON CONFLICT (name) DO NOTHING`;
+      should(await store.transact(() => change(upsert))).equal(1);
+      should(await store.transact(() => change(`UPDATE thing SET n = 2 WHERE n = ?`, 1))).equal(2);
+      should(await store.transact(() => change(`DELETE FROM thing WHERE name = 'd'`))).equal(0);
     });
 
     it('two that each look at what the other one writes have an order: of two on duty only one may leave', async () => {
