@@ -46,9 +46,9 @@ describe('inbound events', () => {
     for (let round = 0; round < 3; round++) {
       for (const amount of [1, 2, 3]) await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', { amount });
     }
-    const kept = await Promise.all(['1', '2', '3'].map((id) => within(at.ledger, () => getEvent(id))));
+    const rows = await within(at.ledger, () => query<{ id: number }>(`SELECT id FROM event ORDER BY id`));
+    const kept = await Promise.all(rows.map(({ id }) => within(at.ledger, () => getEvent(String(id)))));
     kept.map((event) => (event!.body as { amount: number }).amount).should.deepEqual([1, 2, 3]);
-    (await events(at.ledger)).length.should.equal(3);
   });
 
   it('of fifty simultaneous deliveries of one fact one is stored', async () => {
