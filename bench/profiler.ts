@@ -20,7 +20,7 @@ let statements: SqlTimes = {};
 if (folder) {
   mkdirSync(folder, { recursive: true });
   process.on('SIGWINCH', () => void toggle(folder));
-  if (!process.env["NO_SQL"]) measureStatements();
+  measureStatements();
 }
 
 async function toggle(into: string): Promise<void> {

@@ -8,8 +8,11 @@ export interface Core extends Tools {
   readonly settings: LedgerSettings;
   /** This process among those that share the ledger. */
   readonly instance: Instance;
-  /** `name` names the crash points before and after the commit. */
-  transact<Result>(name: string, work: () => Transaction<Result>): Promise<Result>;
+  /**
+   * `name` names the crash points before and after the commit.
+   * @param ahead see `Store`
+   */
+  transact<Result>(name: string, work: () => Transaction<Result>, ahead?: boolean): Promise<Result>;
   /** Reads only, as of the last commit; changes nothing, so it has no crash point. */
   read<Result>(work: () => Transaction<Result>): Promise<Result>;
   steadySince(): number;
@@ -31,9 +34,9 @@ export function createCore(store: Store, tools: Tools, settings: LedgerSettings)
     stir: () => undefined,
     settings,
     instance,
-    async transact(name, work) {
+    async transact(name, work, ahead) {
       tools.crashPoint(`before ${name}`);
-      const result = await store.transact(work);
+      const result = await store.transact(work, ahead);
       tools.crashPoint(`after ${name}`);
       return result;
     },

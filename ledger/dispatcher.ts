@@ -92,6 +92,9 @@ const RECEIVER_CHECK = 60_000;
 const AT_ONCE = 200;
 const PLACES = placesFor(AT_ONCE);
 
+/** Effects that are not at their end by themselves, in the words of the partial index of them. */
+const UNSETTLED = `state <> 'done' AND state IN ('sending', 'in-doubt', 'waiting')`;
+
 /** Note of an event that waits for somebody to receive it. */
 const NO_RECEIVER = 'no receiver';
 
@@ -181,7 +184,7 @@ export class Dispatcher {
     // Doubts are settled as if the call had been made just now: the partner gets its full time.
     yield* query(
       `UPDATE effect SET state = CASE WHEN state = 'in-doubt' THEN 'sending' ELSE state END, started_at = ?, first_started_at = ?, due_at = NULL
-       WHERE state IN ('sending', 'in-doubt', 'waiting') AND started_at > ?`,
+       WHERE ${UNSETTLED} AND started_at > ?`,
       now,
       now,
       now,
@@ -399,6 +402,8 @@ export class Dispatcher {
             for (const event of made.claimed) taken.add(event.id);
             return made;
           }.bind(this),
+          // The attempt must be counted when the process dies of the event, which a power cut is not.
+          true,
         );
         // The database runs it again when the answer to its commit was lost, and then it does not see what it has taken already.
         if (taken.size > claim.claimed.length) this.#uncertain = true;
@@ -878,7 +883,7 @@ export class Dispatcher {
     const atEnd = `id IN (${PLACES}) AND state = 'open' AND due_at IS NULL AND owner = ?`;
     const closed = yield* query<{ id: number; emitted: number }>(
       `UPDATE event SET state = 'closed', closed_at = ?, attempts = 0, note = NULL, suspicion = NULL WHERE ${atEnd}
-       AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING id, emitted`,
+       AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND ${UNSETTLED}) RETURNING id, emitted`,
       now,
       ...inPlaces(quiet.map(Number), AT_ONCE),
       owner,
@@ -890,7 +895,7 @@ export class Dispatcher {
     const back = new Set<string>();
     if (closed.length === quiet.length) return back;
     const unsettled = yield* query<{ id: number; attempts: number; due: number }>(
-      `SELECT id, attempts, (SELECT MIN(COALESCE(due_at, ?)) FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) AS due
+      `SELECT id, attempts, (SELECT MIN(COALESCE(due_at, ?)) FROM effect WHERE event_id = event.id AND ${UNSETTLED}) AS due
        FROM event WHERE ${atEnd}`,
       now,
       ...inPlaces(quiet.map(Number), AT_ONCE),

@@ -160,7 +160,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
         await results.commit(`result of ${op.kind}`);
         throw thrown;
       }
-      return results.commit(`record ${op.kind}`, () => recordOutcome(key, hash, op, result));
+      return results.commit(`record ${op.kind}`, () => recordOutcome(key, hash, op, result), true);
     });
   }
 
@@ -440,7 +440,7 @@ export function createEffects(core: Core, listener: EffectListener): Effects {
     look: boolean,
     results: Results,
   ): Promise<Next<Result>> {
-    const attempt: Attempt = { key, number, signal: new AbortController().signal };
+    const attempt: Attempt = { key, number };
     core.crashPoint(`before send ${op.kind} ${write.step}`);
     const began = core.now();
     let result: Result;
@@ -838,13 +838,18 @@ class Results {
     this.#waiting.push(settle);
   }
 
-  async commit<Result>(name: string, further?: () => Transaction<Result>): Promise<Result> {
+  /** @param ahead see `Store`: what comes of a call that was answered may be found out again */
+  async commit<Result>(name: string, further?: () => Transaction<Result>, ahead = false): Promise<Result> {
     const waiting = this.#waiting;
     if (waiting.length === 0 && !further) return undefined as Result;
-    const outcome = await this.#core.transact(name, function* (): Transaction<Result> {
-      for (const settle of waiting) yield* settle();
-      return (further ? yield* further() : undefined) as Result;
-    });
+    const outcome = await this.#core.transact(
+      name,
+      function* (): Transaction<Result> {
+        for (const settle of waiting) yield* settle();
+        return (further ? yield* further() : undefined) as Result;
+      },
+      ahead,
+    );
     this.#waiting = this.#waiting.filter((settle) => !waiting.includes(settle));
     return outcome;
   }

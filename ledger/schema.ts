@@ -85,7 +85,9 @@ const MIGRATIONS: ((dialect: Dialect) => string[])[] = [
     `CREATE INDEX event_waiting ON event (order_id) WHERE state = 'waiting'`,
     `CREATE INDEX event_aside ON event (state) WHERE state IN ('quarantined', 'unusable')`,
     `CREATE INDEX event_closed ON event (closed_at) WHERE state = 'closed'`,
-    `CREATE INDEX effect_unsettled ON effect (state, partner) WHERE state <> 'done'`,
+    // Whether an event has any is asked of what is unsettled only, and of that alone there is an index.
+    `DROP INDEX effect_event`,
+    `CREATE INDEX effect_unsettled ON effect (event_id, state, partner) WHERE state <> 'done'`,
     `DROP INDEX document_order`,
     `CREATE INDEX document_of_order ON document (order_id, kind, id)`,
     `DROP INDEX allocated_offer`,

@@ -14,6 +14,8 @@ const GATHERING = 5;
 
 interface Waiting {
   work: () => Transaction<unknown>;
+  /** It is told what came of it before the disk keeps it. */
+  ahead: boolean;
   resolve(result: unknown): void;
   reject(error: Error): void;
 }
@@ -158,30 +160,28 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
       if (queue.length > 0) schedule();
       return;
     }
-    if (log === undefined) return tell(batch, outcomes);
-    if (closed) {
-      fdatasyncSync(log);
-      return tell(batch, outcomes);
-    }
+    if (log !== undefined && closed) fdatasyncSync(log);
+    if (log === undefined || closed) return batch.forEach((waiting, index) => tell(waiting, outcomes[index]));
+    batch.forEach((waiting, index) => {
+      if (waiting.ahead) tell(waiting, outcomes[index]);
+    });
     syncing = true;
     sync(log, (error) => {
       syncing = false;
-      if (error) {
-        // The system may have dropped what it could not write, although SQLite takes it for written.
-        broken ??= unsynced(error, file);
-        for (const { reject } of batch) reject(broken);
-      } else tell(batch, outcomes);
+      // The system may have dropped what it could not write, although SQLite takes it for written.
+      if (error) broken ??= unsynced(error, file);
+      batch.forEach((waiting, index) => {
+        if (error) waiting.reject(broken!);
+        else if (!waiting.ahead) tell(waiting, outcomes[index]);
+      });
       if (whenSynced) whenSynced();
       else if (queue.length > 0) schedule();
     });
   }
 
-  function tell(batch: Waiting[], outcomes: Outcome[]): void {
-    batch.forEach(({ resolve, reject }, index) => {
-      const outcome = outcomes[index];
-      if (outcome && 'result' in outcome) resolve(outcome.result);
-      else reject(outcome?.error ?? new Error('a transaction has no outcome'));
-    });
+  function tell({ resolve, reject }: Waiting, outcome: Outcome | undefined): void {
+    if (outcome && 'result' in outcome) resolve(outcome.result);
+    else reject(outcome?.error ?? new Error('a transaction has no outcome'));
   }
 
   /** What it kept since the beginning of the transaction does not stand in the ledger. */
@@ -236,10 +236,10 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
         return Promise.reject(databaseFault(thrown, file) ? understood(thrown) : asError(thrown));
       }
     },
-    transact<Result>(work: () => Transaction<Result>): Promise<Result> {
+    transact<Result>(work: () => Transaction<Result>, ahead = false): Promise<Result> {
       if (closed) return Promise.reject(closedFault());
       return new Promise<Result>((resolve, reject) => {
-        queue.push({ work, resolve: resolve as (result: unknown) => void, reject });
+        queue.push({ work, ahead, resolve: resolve as (result: unknown) => void, reject });
         schedule();
       });
     },

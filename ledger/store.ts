@@ -11,8 +11,10 @@ export interface Store {
   /**
    * Resolves once the transaction is durable. Rejects with what `work` threw (rolled back) or, when the database cannot be
    * had, with a TemporaryFault `LEDGER_UNAVAILABLE`: the transaction may then have been committed all the same.
+   * @param ahead that it may resolve as soon as a crash of this process cannot undo it. A power cut may, and then undoes every later
+   *   transaction with it: for what nobody outside learns of before the next transaction
    */
-  transact<Result>(work: () => Transaction<Result>): Promise<Result>;
+  transact<Result>(work: () => Transaction<Result>, ahead?: boolean): Promise<Result>;
   /** Reads only, as of the last commit: it waits for no commit of others. */
   read<Result>(work: () => Transaction<Result>): Promise<Result>;
   close(): Promise<void>;

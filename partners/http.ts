@@ -21,7 +21,7 @@ export interface HttpRequest {
   read?: boolean;
   /** Milliseconds for the whole call, waiting in line aside; the partner's default otherwise. */
   timeout?: number;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A certain refusal, with the answer for adapters that know what it means. */

@@ -55,5 +55,6 @@ export interface Attempt {
   key: string;
   /** From 1. */
   number: number;
-  signal: AbortSignal;
+  /** Aborted when nobody wants the call any more; where nobody could say so there is none. */
+  signal?: AbortSignal;
 }

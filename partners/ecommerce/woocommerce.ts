@@ -81,7 +81,12 @@ export function createWooCommerce(settings: AdapterSettings, tools: AdapterTools
     return answer;
   }
 
-  async function change(method: 'POST' | 'PUT', path: string, json: unknown, signal: AbortSignal): Promise<Body> {
+  async function change(
+    method: 'POST' | 'PUT',
+    path: string,
+    json: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<Body> {
     const asked = request(method, path, { json, signal });
     const answer = await http.json(asked);
     // A maintenance page or a plugin's notice comes with 200 as well: only a record with an id says that it is done.

@@ -12,7 +12,7 @@ export interface OdooTransport {
 }
 
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   changesNothing?: boolean;
 }
 

@@ -93,7 +93,7 @@ async function confirmBackorder(
   odoo: OdooRecords,
   answer: unknown,
   picking: number,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   if (typeof answer !== 'object' || answer === null) return;
   if ((answer as Record<string, unknown>)['res_model'] !== 'stock.backorder.confirmation') return;

@@ -24,13 +24,13 @@ export interface OdooRecords extends OdooTransport {
   /** The record with this id. @throws TemporaryFault when Odoo does not give exactly it */
   get(model: string, id: number, fields: string[]): Promise<Row>;
   /** Creates one record. @returns its id */
-  create(model: string, values: Record<string, unknown>, signal: AbortSignal): Promise<number>;
+  create(model: string, values: Record<string, unknown>, signal: AbortSignal | undefined): Promise<number>;
   /** Runs a button of one record. */
   press(
     model: string,
     method: string,
     id: number,
-    signal: AbortSignal,
+    signal: AbortSignal | undefined,
     context?: Record<string, unknown>,
   ): Promise<unknown>;
 }

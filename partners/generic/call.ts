@@ -148,7 +148,7 @@ export async function buildRequest(
   connection: Connection,
   call: CompiledCall,
   input: Input,
-  as: { isRead: boolean; key?: KeyPlace; page?: Page | undefined; signal?: AbortSignal },
+  as: { isRead: boolean; key?: KeyPlace; page?: Page | undefined; signal?: AbortSignal | undefined },
 ): Promise<HttpRequest> {
   const { partner } = connection;
   const query = new Map([
@@ -287,7 +287,7 @@ export async function exchange(
   connection: Connection,
   compiled: CompiledExchange,
   input: Input,
-  as: { isRead: boolean; key?: KeyPlace; page?: Page | undefined; signal?: AbortSignal },
+  as: { isRead: boolean; key?: KeyPlace; page?: Page | undefined; signal?: AbortSignal | undefined },
 ): Promise<Outcome> {
   const { partner } = connection;
   const request = await buildRequest(connection, compiled, input, as);

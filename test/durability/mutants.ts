@@ -126,7 +126,8 @@ export const MUTANTS: Mutant[] = [
     changes: [
       {
         file: DISPATCHER,
-        replace: `AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND state IN ('sending', 'in-doubt', 'waiting')) RETURNING id, emitted`,
+        replace:
+          'AND NOT EXISTS (SELECT 1 FROM effect WHERE event_id = event.id AND ${UNSETTLED}) RETURNING id, emitted',
         by: 'RETURNING id, emitted',
       },
     ],

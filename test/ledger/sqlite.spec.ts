@@ -110,6 +110,22 @@ describe('what the SQLite ledger has answered', () => {
     seen!.should.deepEqual([1]);
   });
 
+  it('what need not be kept before it is told of is told once it is written, and its successor waits for the disk to keep both', async () => {
+    const told: number[] = [];
+    void store.transact(() => put(1), true).then(() => told.push(1));
+    await turns(5);
+    should([told, asked.length]).deepEqual([[1], 1]);
+    void store.transact(() => put(2)).then(() => told.push(2));
+    await turns(5);
+    should([told, asked.length]).deepEqual([[1], 1]);
+    asked.shift()!(null);
+    await turns(5);
+    should([told, asked.length]).deepEqual([[1], 1]);
+    asked.shift()!(null);
+    await turns(5);
+    told.should.deepEqual([1, 2]);
+  });
+
   it('when the disk did not keep it nobody is told that it did, and nothing is taken any more', async () => {
     const first = outcome(store.transact(() => put(1)));
     await turns(5);
