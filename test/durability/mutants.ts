@@ -29,6 +29,7 @@ const DISPATCHER = 'ledger/dispatcher.ts';
 const DEATHS = 'ledger/deaths.ts';
 const INSTANCE = 'ledger/instance.ts';
 const SCHEMA = 'ledger/schema.ts';
+const SQLITE = 'ledger/sqlite.ts';
 
 const effects = (name: string): Killer => ({ spec: 'test/ledger/effects.spec.ts', name });
 const dispatcher = (name: string): Killer => ({ spec: 'test/ledger/dispatcher.spec.ts', name });
@@ -120,6 +121,40 @@ export const MUTANTS: Mutant[] = [
       },
     ],
     killer: dispatcher('an event that the ledger alone holds to be in work'),
+  },
+  {
+    title: 'a row that a transaction which was undone had written is answered from memory',
+    changes: [{ file: SQLITE, replace: 'keptRows.forgetAll();\n    database.exec(sql);', by: 'database.exec(sql);' }],
+    killer: { spec: 'test/ledger/store.spec.ts', name: 'a row that may be kept in memory' },
+    quick: true,
+  },
+  {
+    title: 'a row is answered from memory although it was changed without a word of what stands there then',
+    changes: [{ file: SQLITE, replace: 'else if (table !== undefined) keptRows.forgetTable(table);', by: '' }],
+    killer: { spec: 'test/ledger/store.spec.ts', name: 'a row that may be kept in memory' },
+  },
+  {
+    title: 'a call leaves before the disk keeps its intent',
+    changes: [
+      {
+        file: EFFECTS,
+        replace: 'further?: () => Transaction<Result>, ahead = false',
+        by: 'further?: () => Transaction<Result>, ahead = true',
+      },
+    ],
+    killer: effects('no call leaves before the disk keeps its intent'),
+  },
+  {
+    title: 'somebody is told of what the disk does not keep yet',
+    changes: [
+      {
+        file: SQLITE,
+        replace: 'if (waiting.ahead) tell(waiting, outcomes[index]);',
+        by: 'tell(waiting, outcomes[index]);',
+      },
+    ],
+    killer: { spec: 'test/ledger/sqlite.spec.ts', name: 'the disk keeps: nobody is told before it says so' },
+    quick: true,
   },
   {
     title: 'an event closes while one of its effects is unsettled',
@@ -226,8 +261,8 @@ export const MUTANTS: Mutant[] = [
     changes: [
       {
         file: EFFECTS,
-        replace: 'const forbidden = (yield* forbid(op, undefined)) ??',
-        by: 'const forbidden = (undefined as Error | undefined) ??',
+        replace: '(yield* forbid(op, undefined)) ?? ((yield* isRedacted',
+        by: '(undefined as Error | undefined) ?? ((yield* isRedacted',
       },
     ],
     killer: effects('what is not wanted any more is not sent'),

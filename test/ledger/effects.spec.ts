@@ -2,7 +2,7 @@ import should from 'should';
 import { createCore } from '../../ledger/core.ts';
 import { DEFAULT_SETTINGS } from '../../ledger/settings.ts';
 import { contentHash, createEffects, Obsolete, type Operation } from '../../ledger/effects.ts';
-import { queryOne, type Transaction } from '../../ledger/store.ts';
+import { queryOne, type Store, type Transaction } from '../../ledger/store.ts';
 import { BusinessRefusal, TemporaryFault } from '../../orders/errors.ts';
 import type { Write } from '../../partners/write.ts';
 import {
@@ -492,6 +492,54 @@ describe('effects', () => {
       await at.clock.advance(60_000);
       (await slow).result.should.deepEqual({ id: 'P-PO-1' });
       should((await effectState(at.ledger, KEY))?.attempt).equal(2);
+    });
+
+    it('no call leaves before the disk keeps its intent; what came of it goes on at once, and the next intent keeps both', async () => {
+      let keep = () => {};
+      /** A disk that keeps nothing until `keep`. */
+      const slow: Store = {
+        ...at.store,
+        transact: (work, ahead) => {
+          const written = at.store.transact(work, ahead);
+          return ahead
+            ? written
+            : Promise.all([written, new Promise<void>((kept) => (keep = kept))]).then(([result]) => result);
+        },
+      };
+      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
+      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
+      const effects = createEffects(createCore(slow, tools, DEFAULT_SETTINGS), silent);
+      use('probe');
+      await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
+      at.ledger.dispatcher.pause();
+      let outcome: unknown;
+      void effects.operation(operation('1')).then(({ result }) => (outcome = result));
+      await at.clock.advance(1000);
+      partner.requests.length.should.equal(0);
+      keep();
+      await at.clock.advance(1000);
+      partner.requests.length.should.equal(1);
+      should(outcome).deepEqual({ id: 'P-PO-1' });
+    });
+
+    it('money is kept by the disk before anybody goes on with it', async () => {
+      const waited: string[] = [];
+      const watched: Store = {
+        ...at.store,
+        transact: (work, ahead) => {
+          if (!ahead) waited.push('the disk');
+          return at.store.transact(work, ahead);
+        },
+      };
+      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
+      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
+      const effects = createEffects(createCore(watched, tools, DEFAULT_SETTINGS), silent);
+      use('probe', { whenMissing: 'ask' });
+      await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
+      at.ledger.dispatcher.pause();
+      await Promise.all([effects.operation(operation('1')), at.clock.advance(1000)]);
+      // For its intent, and for the bank's answer.
+      waited.should.deepEqual(['the disk', 'the disk']);
     });
 
     it('a late answer that says something else than what was recorded changes nothing', async () => {

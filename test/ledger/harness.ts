@@ -82,7 +82,7 @@ export class Clock {
             },
           }
         : store.dialect,
-      transact: (work) => counted(store.transact(work)),
+      transact: (work, ahead) => counted(store.transact(work, ahead)),
       read: (work) => counted(store.read(work)),
       close: () => store.close(),
     };
@@ -156,7 +156,7 @@ export class Life {
   #own(store: Store): Store {
     return {
       dialect: store.dialect,
-      transact: (work) => (this.alive ? this.here(store.transact(work)) : never()),
+      transact: (work, ahead) => (this.alive ? this.here(store.transact(work, ahead)) : never()),
       read: (work) => (this.alive ? this.here(store.read(work)) : never()),
       close: () => store.close(),
     };
