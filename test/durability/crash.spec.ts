@@ -186,7 +186,7 @@ class Run {
     process.stdout.write(
       `      ${all - lost.length} of ${all} reached; the order has ${points.length} points; ${chosen.length} of ${second.length} more of its recoveries tried\n`,
     );
-    if (this.failures.length === 0 && lost.length > all * 0.2)
+    if (this.failures.length === 0 && lost.length > Math.max(1, all * 0.2))
       this.failures.push(`Only ${all - lost.length} of ${all} chosen points were reached.`);
   }
 
