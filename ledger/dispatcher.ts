@@ -204,16 +204,19 @@ export class Dispatcher {
     if (present && present.id !== receiver.id) return false;
     this.#receivers.set(key, receiver);
     // Asked only where there are some: it looks at all that is open, for each receiver of a deploy.
-    if (this.#unreceived.delete(kind)) {
-      void this.#core
-        .transact('receiver', () => receiverIsThere(this.#core.now(), kind))
-        .then(() => this.wake())
-        .catch((error: unknown) => {
-          this.#unreceived.add(kind);
-          this.#core.log('error', asError(error).message);
-        });
-    }
+    if (this.#unreceived.delete(kind)) this.#welcome(kind);
     return true;
+  }
+
+  /** What waits for a receiver of this kind goes on, as soon as the database answers. */
+  #welcome(kind: string): void {
+    void this.#core
+      .transact('receiver', () => receiverIsThere(this.#core.now(), kind))
+      .then(() => this.wake())
+      .catch((error: unknown) => {
+        this.#core.log('error', asError(error).message);
+        if (!this.#closed) this.#core.after(1000, () => this.#welcome(kind));
+      });
   }
 
   removeReceiver(partner: string, kind: string, id: string): void {

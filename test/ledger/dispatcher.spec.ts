@@ -528,6 +528,18 @@ describe('the dispatcher', () => {
       (await eventState(at.ledger)).state.should.equal('closed');
     });
 
+    it('a receiver that comes while the database does not answer is served as soon as it does, not at the next look a minute later', async () => {
+      await at.ledger.start();
+      await ask('q1');
+      await at.clock.advance(1000);
+      at.failAt('before receiver');
+      const received = receive(at.ledger, 'payables-asked');
+      await at.clock.settle();
+      received.length.should.equal(0);
+      await at.clock.advance(1000);
+      received.length.should.equal(1);
+    });
+
     it('an event that an earlier process had no receiver for is emitted as soon as there is one', async () => {
       await at.ledger.start();
       await ask('q1');
