@@ -14,7 +14,7 @@ import {
 import { anyMissed, raiseMissed } from './deadlines.ts';
 import { asEvent, EVENT_COLUMNS, type Emit, type EventRow, type LedgerEvent } from './events.ts';
 import { raise, settle } from './exceptions.ts';
-import { OPEN } from './schema.ts';
+import { OPEN, UNSETTLED } from './schema.ts';
 import { inPlaces, placesFor, query, queryOne, type Transaction } from './store.ts';
 
 /** Takes the messages of an event into the flow. */
@@ -91,9 +91,6 @@ const RECEIVER_CHECK = 60_000;
 /** Events closed or given back in one transaction. More would hold up the event loop, and with it the answers of the endpoints. */
 const AT_ONCE = 200;
 const PLACES = placesFor(AT_ONCE);
-
-/** Effects that are not at their end by themselves, in the words of the partial index of them. */
-const UNSETTLED = `state <> 'done' AND state IN ('sending', 'in-doubt', 'waiting')`;
 
 /** Note of an event that waits for somebody to receive it. */
 const NO_RECEIVER = 'no receiver';

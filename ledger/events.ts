@@ -86,7 +86,6 @@ interface NewEvent {
 /** Inserts an event; `undefined` when it is a repeat. */
 export function* insertEvent(core: Core, event: NewEvent): Transaction<string | undefined> {
   const hash = contentHash(event.body);
-  core.stir();
   const id = yield* insertAs(core, event, event.dedupeKey, hash);
   if (id !== undefined) return id;
   const known = yield* queryOne<{ content_hash: string }>(
@@ -116,7 +115,9 @@ function* insertAs(core: Core, event: NewEvent, key: string, hash: string): Tran
     now,
     now,
   );
-  return row ? String(row.id) : undefined;
+  if (!row) return undefined;
+  core.stir();
+  return String(row.id);
 }
 
 /** Without the raw body, which nobody reads on the way. */

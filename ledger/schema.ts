@@ -7,6 +7,9 @@ import { query, queryOne, type Dialect, type Store } from './store.ts';
  */
 export const OPEN = `state IN ('stored', 'waiting', 'open')`;
 
+/** Condition for effects that come to their end by themselves, in the words of the partial index `effect_unsettled`. */
+export const UNSETTLED = `state <> 'done' AND state IN ('sending', 'in-doubt', 'waiting')`;
+
 /**
  * The numbered changes of the schema, oldest first. A released one is never edited: a new one follows. Times named `..._at`
  * are milliseconds since 1970 where the engine computes with them, and ISO 8601 in JSON bodies.

@@ -37,7 +37,8 @@ type Sync = (file: number, done: (error: Error | null) => void) => void;
 
 /**
  * The default store: the SQLite that is built into Node.js, with full durability. SQLite writes its log and does not wait for
- * the disk; we do, in the background, and nobody is told of a transaction before. What comes meanwhile shares the next commit.
+ * the disk; we do, in the background, and nobody is told of a transaction before, unless it may be told `ahead`. What comes
+ * meanwhile shares the next commit.
  * Where one of a batch throws, the whole batch is run again with a savepoint each, so that it fails alone: two statements a
  * transaction are saved for all others.
  * @param file path of the ledger, or `:memory:` for tests
@@ -190,12 +191,11 @@ export async function openSqlite(file: string, sync: Sync = fdatasync): Promise<
     database.exec(sql);
   }
 
-  /** A damaged file may refuse even that: the next `BEGIN` tells. */
+  /** A full disk may have rolled back already, a damaged file may refuse even that: the next `BEGIN` tells. */
   function rollBack(): void {
     try {
-      if (database.isTransaction) undo('ROLLBACK');
-      // A full disk has rolled back already.
-      else keptRows.forgetAll();
+      keptRows.forgetAll();
+      if (database.isTransaction) database.exec('ROLLBACK');
     } catch (thrown) {
       broken ??= databaseFault(thrown, file)?.damaged ? understood(thrown) : undefined;
     }

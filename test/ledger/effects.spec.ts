@@ -53,6 +53,13 @@ describe('effects', () => {
     await ledger.start();
   }
 
+  /** Of another process that holds each event, without a dispatcher. */
+  const effectsOn = (store: Store) => {
+    const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
+    const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
+    return createEffects(createCore(store, tools, DEFAULT_SETTINGS), silent);
+  };
+
   const use = (
     settle: Settle,
     options: Parameters<FakePartner['write']>[2] = {},
@@ -461,9 +468,7 @@ describe('effects', () => {
       await at.clock.settle();
       at.life.alive = false;
       at.clock.time += SETTLE_TIME + 1;
-      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
-      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
-      const two = [0, 1].map(() => createEffects(createCore(at.store, tools, DEFAULT_SETTINGS), silent));
+      const two = [0, 1].map(() => effectsOn(at.store));
       partner.latency = 100;
       const outcomes = Promise.allSettled(two.map((effects) => effects.operation(operation('1'))));
       await at.clock.advance(1000);
@@ -479,9 +484,7 @@ describe('effects', () => {
       use('probe');
       partner.latency = 60_000;
       at.life.alive.should.be.true();
-      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
-      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
-      const [frozen, other] = [0, 1].map(() => createEffects(createCore(at.store, tools, DEFAULT_SETTINGS), silent));
+      const [frozen, other] = [0, 1].map(() => effectsOn(at.store));
       await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
       at.ledger.dispatcher.pause();
       const slow = frozen!.operation(operation('1'));
@@ -506,9 +509,7 @@ describe('effects', () => {
             : Promise.all([written, new Promise<void>((kept) => (keep = kept))]).then(([result]) => result);
         },
       };
-      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
-      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
-      const effects = createEffects(createCore(slow, tools, DEFAULT_SETTINGS), silent);
+      const effects = effectsOn(slow);
       use('probe');
       await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
       at.ledger.dispatcher.pause();
@@ -531,9 +532,7 @@ describe('effects', () => {
           return at.store.transact(work, ahead);
         },
       };
-      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
-      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
-      const effects = createEffects(createCore(watched, tools, DEFAULT_SETTINGS), silent);
+      const effects = effectsOn(watched);
       use('probe', { whenMissing: 'ask' });
       await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
       at.ledger.dispatcher.pause();
@@ -543,9 +542,7 @@ describe('effects', () => {
     });
 
     it('a late answer that says something else than what was recorded changes nothing', async () => {
-      const silent = { started() {}, ended() {}, isHeld: () => true, held() {} };
-      const tools = { now: at.clock.now, random: () => 0.5, after: at.clock.after, log() {}, crashPoint() {} };
-      const [frozen, other] = [0, 1].map(() => createEffects(createCore(at.store, tools, DEFAULT_SETTINGS), silent));
+      const [frozen, other] = [0, 1].map(() => effectsOn(at.store));
       await fact(at.ledger, 'erp-main', 'payables-asked', 'q1', {});
       at.ledger.dispatcher.pause();
       const saying = (id: string, latency: number) =>
